@@ -1,0 +1,172 @@
+"""Deterministic CBOR (RFC 8949 4.2.1): each value has one encoding, and only that one is read.
+
+Values are int, bytes, str, list (a tuple is written as one), dict, bool, None and float; map keys are int, bytes or
+str. Everything else is refused both ways: other tags than those of big integers, `undefined` and unassigned simple
+values, other kinds of keys. Floats pass through untouched because strangers may send them; nothing here computes
+with them.
+"""
+
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, NoReturn
+
+import cbor2
+
+DEPTH_MAX: Final = 16
+
+_UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = range(6)
+_KEY_TYPES: Final = frozenset({int, bytes, str})
+_HEAD_FORMS: Final = ((0xFF, 24, 1), (0xFFFF, 25, 2), (0xFFFF_FFFF, 26, 4), (0xFFFF_FFFF_FFFF_FFFF, 27, 8))
+
+
+class NotDeterministic(ValueError):
+    """These bytes are not the one deterministic encoding of a value."""
+
+
+def decode(data: bytes) -> Any:
+    """Return the value whose deterministic encoding is exactly `data`; raise NotDeterministic if there is none.
+
+    Arrays become lists. Nesting deeper than DEPTH_MAX is refused.
+    """
+    try:
+        value = cbor2.loads(
+            data,
+            max_depth=DEPTH_MAX,
+            allow_indefinite=False,
+            semantic_decoders=_TAG_DECODERS,
+            tag_hook=_refuse_tag,
+        )
+        canonical = encode(value)
+    except (cbor2.CBORError, TypeError) as error:
+        raise NotDeterministic(str(error)) from error
+    if canonical != data:
+        raise NotDeterministic("the bytes are not the shortest form of their value")
+    return value
+
+
+def encode(value: object) -> bytes:
+    """Return the deterministic encoding of `value`; raise TypeError for a kind of value that has none here."""
+    writer = _WRITERS.get(type(value)) or _writer_of_subclass(type(value))
+    return writer(value)
+
+
+def _head(major: int, argument: int) -> bytes:
+    """The initial byte of a data item and its argument, in the fewest bytes (RFC 8949 3)."""
+    if argument < 24:
+        return bytes((major << 5 | argument,))
+    for largest, info, size in _HEAD_FORMS:
+        if argument <= largest:
+            return bytes((major << 5 | info,)) + argument.to_bytes(size, "big")
+    raise TypeError("argument beyond 64 bits")
+
+
+@lru_cache(4096)
+def _integer_of_64_bits(value: int) -> bytes:
+    return _head(_UNSIGNED, value) if value >= 0 else _head(_NEGATIVE, -1 - value)
+
+
+def _integer(value: int) -> bytes:
+    if -(1 << 64) <= value < 1 << 64:
+        return _integer_of_64_bits(value)
+    # RFC 8949 3.4.3: tag 2 or 3 of the magnitude without leading zeros, only where 64 bits are too few.
+    tag, argument = (b"\xc2", value) if value >= 0 else (b"\xc3", -1 - value)
+    return tag + _byte_string(argument.to_bytes((argument.bit_length() + 7) // 8, "big"))
+
+
+def _byte_string(value: bytes) -> bytes:
+    return _head(_BYTES, len(value)) + value
+
+
+def _text(value: str) -> bytes:
+    return _short_text(value) if len(value) <= _SHORT_TEXT_LENGTH_MAX else _any_text(value)
+
+
+def _any_text(value: str) -> bytes:
+    utf8 = value.encode()
+    return _head(_TEXT, len(utf8)) + utf8
+
+
+# The names that fill every pack are encoded once; longer texts would let strangers fill the memory.
+_SHORT_TEXT_LENGTH_MAX: Final = 16
+_short_text: Final = lru_cache(4096)(_any_text)
+
+
+def _array(value: list[object] | tuple[object, ...]) -> bytes:
+    return _head(_ARRAY, len(value)) + b"".join([encode(item) for item in value])
+
+
+def _map(value: dict[Any, object]) -> bytes:
+    if not _KEY_TYPES.issuperset(map(type, value)):
+        raise TypeError("a map key is an int, bytes or str")
+    # No encoded key is the beginning of another, so sorting whole entries sorts them by key, bytewise.
+    entries = sorted([encode(key) + encode(item) for key, item in value.items()])
+    return _head(_MAP, len(value)) + b"".join(entries)
+
+
+def _boolean(value: bool) -> bytes:
+    return b"\xf5" if value else b"\xf4"
+
+
+def _null(_: None) -> bytes:
+    return b"\xf6"
+
+
+def _float(value: float) -> bytes:
+    """The shortest of 16, 32 and 64 bits that holds `value` exactly; every NaN is 0x7e00 (RFC 8949 4.2.2)."""
+    if value != value:
+        return b"\xf9\x7e\x00"
+    for initial, form in ((b"\xf9", ">e"), (b"\xfa", ">f")):
+        try:
+            packed = struct.pack(form, value)
+        except OverflowError:
+            continue
+        if struct.unpack(form, packed)[0] == value:
+            return initial + packed
+    return b"\xfb" + struct.pack(">d", value)
+
+
+_WRITERS: Final[dict[type, Callable[[Any], bytes]]] = {
+    int: _integer,
+    bytes: _byte_string,
+    str: _text,
+    list: _array,
+    tuple: _array,
+    dict: _map,
+    bool: _boolean,
+    type(None): _null,
+    float: _float,
+}
+
+
+def _writer_of_subclass(kind: type) -> Callable[[Any], bytes]:
+    """The writer for a str or int enumeration member, which is written as its value."""
+    for known in (int, str):
+        if issubclass(kind, known):
+            return _WRITERS[known]
+    raise TypeError(f"{kind.__name__} has no deterministic CBOR here")
+
+
+def _refuse_tag(_value: object, _immutable: bool) -> NoReturn:
+    raise TypeError("a tag that nothing here uses")
+
+
+def _big_integer(sign: int) -> Callable[[Any, bool], int]:
+    def read(magnitude: Any, is_key: bool) -> int:
+        # Big integers are cheap to choose with colliding hashes, so a map of them would be slow to read.
+        if is_key or type(magnitude) is not bytes:
+            raise TypeError("a big integer is a byte string, and no map key")
+        argument = int.from_bytes(magnitude, "big")
+        return argument if sign > 0 else -1 - argument
+
+    return read
+
+
+# cbor2 would make dates, regular expressions, shared references and more of these.
+_TAG_DECODERS: Final = {
+    **dict.fromkeys(
+        (0, 1, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse_tag
+    ),
+    2: _big_integer(1),
+    3: _big_integer(-1),
+}

@@ -1,0 +1,292 @@
+"""Packs of measured intervals, as SenML-CBOR (RFC 8428, RFC 9100).
+
+A pack is an array of records. The first carries the base fields: bver 26 (the secondary unit Wh), bn, the unit's name,
+and bt, the start of the first interval. The rest carry `seq`, `prev`, `interval` and, per interval, its flows.
+
+Where the text of the interface leaves a corner open, SenML decides, else the stricter reading:
+- the first record may carry a value beside the base fields, and a record may have no name or no value at all;
+- `t` = 0 says the same as no `t`; `seq`, `prev`, `interval` and `lost` belong to the start, so to no other `t`;
+- a known name has its one value field, its unit (none for `seq`, `prev`, `lost`) and no second value field; labels
+  without a meaning here (`ut`, `s`, unknown ones) are ignored, except negative ones, which are base fields;
+- an `interval` of 0 or less is read where it is unambiguous, and then refused as `interval_shape`;
+- a gap pack has no first interval, so it may leave out bt, and it carries neither `interval` nor a flow nor `soc`.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from contracts.wire.cbor import NotDeterministic, decode, encode
+
+INTERVALS_MAX: Final = 200
+ENERGY_WH_MAX: Final = 1_000_000
+FIRST_PREV: Final = bytes(32)  # what the first pack of a unit names as the hash of the one before it
+
+_BVER, _BN, _BT, _BASE_VALUE = -1, -2, -3, -5
+_NAME, _UNIT, _VALUE, _TIME, _DATA = 0, 1, 2, 6, 8
+_BASE_LABELS: Final = frozenset({_BVER, _BN, _BT})
+_VALUE_LABELS: Final = frozenset({_VALUE, 3, 4, _DATA})  # v, vs, vb, vd
+_BVER_WITH_SECONDARY_UNITS: Final = 26
+_TIME_ABSOLUTE_MIN: Final = 2**28  # a smaller time would be relative to now (RFC 8428 4.5.3)
+_INTEGER_MAX: Final = 2**53
+_HASH_LENGTH: Final = 32
+
+_DEVICE_ID: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+_BASE_NAME: Final = re.compile(r"urn:dev:ops:32473-([a-z0-9-]{1,64})_", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What one unit measured in one interval; energies in wh, which may be negative here and are refused later.
+
+    start_s, duration_s  UTC Unix seconds; seconds
+    soc_pct              charge of the battery at the end, 0-100, if the unit has one
+    """
+
+    start_s: int
+    duration_s: int
+    pv_wh: int
+    load_wh: int
+    charge_wh: int
+    discharge_wh: int
+    import_wh: int
+    export_wh: int
+    soc_pct: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """1 to 200 contiguous intervals of one duration.
+
+    seq   1, 2, 3, ... per unit
+    prev  SHA-256 of the message with the pack before it; FIRST_PREV for seq 1
+    """
+
+    device_id: str
+    seq: int
+    prev: bytes
+    intervals: tuple[Interval, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GapPack:
+    """The unit declares: no missing number from `seq` to below `lost` will come. `prev` is evidence only."""
+
+    device_id: str
+    seq: int
+    prev: bytes
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadPack:
+    """A malformed pack, with what could be read of it. `seq` and `prev` are both there or both None."""
+
+    seq: int | None
+    prev: bytes | None
+    device_id: str | None
+
+
+class _Field(NamedTuple):
+    """How a known name is written: its value field, unit, and least and largest value (for bytes, their length)."""
+
+    label: int
+    unit: str | None
+    least: int
+    largest: int
+
+
+_FLOWS: Final = ("pv", "load", "charge", "discharge", "import", "export")
+_SEQ: Final = _Field(_VALUE, None, 1, _INTEGER_MAX)
+_PREV: Final = _Field(_DATA, None, _HASH_LENGTH, _HASH_LENGTH)
+_FIELDS: Final[dict[str | None, _Field]] = {
+    "seq": _SEQ,
+    "prev": _PREV,
+    "lost": _Field(_VALUE, None, 1, _INTEGER_MAX),
+    "interval": _Field(_VALUE, "s", -_INTEGER_MAX, _INTEGER_MAX),
+    **dict.fromkeys(_FLOWS, _Field(_VALUE, "Wh", -_INTEGER_MAX, ENERGY_WH_MAX)),
+    "soc": _Field(_VALUE, "%EL", 0, 100),
+}
+
+# What a pack says of its known names: (name, t) -> value.
+_Values = dict[tuple[str, int], Any]
+
+
+def is_device_id(text: str) -> bool:
+    """Return whether `text` can name a unit: 1-64 of a-z, 0-9 and the hyphen."""
+    return _DEVICE_ID.fullmatch(text) is not None
+
+
+def message_hash(message: bytes) -> bytes:
+    """Return the SHA-256 of a whole COSE message, by which the next pack, receipts and the ledger name it."""
+    return hashlib.sha256(message).digest()
+
+
+def read(payload: bytes) -> Pack | GapPack | BadPack:
+    """Return what `payload` says; whatever it is, nothing is raised."""
+    try:
+        records = decode(payload)
+    except NotDeterministic:
+        return BadPack(None, None, None)
+    if type(records) is not list or not records or any(type(record) is not dict for record in records):
+        return BadPack(None, None, None)
+    return _sound_pack(records) or _bad_pack(records)
+
+
+def write(pack: Pack | GapPack) -> bytes:
+    """Return the payload that says `pack`; raise ValueError if its intervals are no contiguous row."""
+    base = {_BVER: _BVER_WITH_SECONDARY_UNITS, _BN: f"urn:dev:ops:32473-{pack.device_id}_"}
+    head = [{_NAME: "seq", _VALUE: pack.seq}, {_NAME: "prev", _DATA: pack.prev}]
+    if isinstance(pack, GapPack):
+        records = [*head, {_NAME: "lost", _VALUE: pack.lost}]
+    else:
+        base[_BT], interval_s = _start_and_interval_s(pack.intervals)
+        records = [*head, {_NAME: "interval", _UNIT: "s", _VALUE: interval_s}]
+        for k, interval in enumerate(pack.intervals):
+            records += _interval_records(interval, k * interval_s)
+    return encode([base | records[0], *records[1:]])
+
+
+def _sound_pack(records: list[dict[Any, Any]]) -> Pack | GapPack | None:
+    base = _base(records[0])
+    if base is None or not all(map(_is_sound_record, records, [True] + [False] * (len(records) - 1))):
+        return None
+    values = _values(records)
+    if values is None:
+        return None
+    device_id, start_s = base
+    seq, prev = values.pop(("seq", 0), None), values.pop(("prev", 0), None)
+    if seq is None or prev is None:
+        return None
+    lost = values.pop(("lost", 0), None)
+    if lost is not None:
+        return None if values else GapPack(device_id, seq, prev, lost)
+    intervals = _intervals(values, start_s)
+    return Pack(device_id, seq, prev, intervals) if intervals else None
+
+
+def _base(record: dict[Any, Any]) -> tuple[str, int | None] | None:
+    """The unit's name and the start of its first interval (if stated), or None if the base fields are wrong."""
+    device_id, start_s = _device_id(record), record.get(_BT)
+    if device_id is None or record.get(_BVER) != _BVER_WITH_SECONDARY_UNITS or type(record[_BVER]) is not int:
+        return None
+    if _BT in record and (type(start_s) is not int or start_s < _TIME_ABSOLUTE_MIN):
+        return None
+    return device_id, start_s
+
+
+def _device_id(record: dict[Any, Any]) -> str | None:
+    base_name = record.get(_BN)
+    match = _BASE_NAME.fullmatch(base_name) if type(base_name) is str else None
+    return match[1] if match else None
+
+
+def _is_sound_record(record: dict[Any, Any], is_first: bool) -> bool:
+    """Whether the labels, the name and all integers of a record are such as a pack may have."""
+    for label, item in record.items():
+        if type(label) is int:
+            if label < 0 and not (is_first and label in _BASE_LABELS):
+                return False
+        elif type(label) is not str or label.endswith("_"):
+            return False
+        if type(item) is not str and (_is_beyond_range(item) or _is_beyond_range(label)):
+            return False
+    return type(record.get(_NAME, "")) is str
+
+
+def _is_beyond_range(item: object) -> bool:
+    """Whether any integer in `item`, however deep, is beyond +-2^53."""
+    if type(item) is int:
+        return not -_INTEGER_MAX <= item <= _INTEGER_MAX
+    if type(item) is list:
+        return any(map(_is_beyond_range, item))
+    if type(item) is dict:
+        return any(map(_is_beyond_range, item)) or any(map(_is_beyond_range, item.values()))
+    return False
+
+
+def _values(records: list[dict[Any, Any]]) -> _Values | None:
+    """The values of all known names, or None if one is wrong or given twice."""
+    values: _Values = {}
+    for record in records:
+        name = record.get(_NAME)
+        field = _FIELDS.get(name)
+        if field is None:
+            continue
+        value, time_s = _value(record, field), record.get(_TIME, 0)
+        if value is None or type(time_s) is not int or (name, time_s) in values:
+            return None
+        values[name, time_s] = value
+    return values
+
+
+def _value(record: dict[Any, Any], field: _Field) -> Any:
+    """The value of a record, or None if it is not written as `field` asks."""
+    label, unit, least, largest = field
+    value = record.get(label)
+    size = value if label == _VALUE else len(value) if type(value) is bytes else None
+    if type(size) is not int or not least <= size <= largest or record.get(_UNIT) != unit:
+        return None
+    return value if len(_VALUE_LABELS & record.keys()) == 1 else None
+
+
+def _intervals(values: _Values, start_s: int | None) -> tuple[Interval, ...] | None:
+    """The intervals that use up exactly these values, or None."""
+    duration_s = values.pop(("interval", 0), None)
+    count = sum(name == "pv" for name, _ in values)
+    if start_s is None or duration_s is None or not 1 <= count <= INTERVALS_MAX:
+        return None
+    intervals = []
+    for time_s in [k * duration_s for k in range(count)]:
+        flows = [values.pop((name, time_s), None) for name in _FLOWS]
+        if None in flows:
+            return None
+        soc_pct = values.pop(("soc", time_s), None)
+        intervals.append(Interval(start_s + time_s, duration_s, *flows, soc_pct))
+    return None if values else tuple(intervals)
+
+
+def _bad_pack(records: list[dict[Any, Any]]) -> BadPack:
+    device_id = _device_id(records[0])
+    seq, prev = _only_value(records, "seq"), _only_value(records, "prev")
+    if seq is None or prev is None:
+        return BadPack(None, None, device_id)
+    return BadPack(seq, prev, device_id)
+
+
+def _only_value(records: list[dict[Any, Any]], name: str) -> Any:
+    """The value that a malformed pack gives `name`: soundly, and once; else None."""
+    found = [record for record in records if record.get(_NAME) == name]
+    if len(found) != 1 or any(_BASE_VALUE in record for record in records):
+        return None
+    (record,) = found
+    time_s = record.get(_TIME, 0)
+    return _value(record, _FIELDS[name]) if type(time_s) is int and time_s == 0 else None
+
+
+def _start_and_interval_s(intervals: tuple[Interval, ...]) -> tuple[int, int]:
+    if not 1 <= len(intervals) <= INTERVALS_MAX:
+        raise ValueError(f"a pack has 1 to {INTERVALS_MAX} intervals, got {len(intervals)}")
+    start_s, duration_s = intervals[0].start_s, intervals[0].duration_s
+    for k, interval in enumerate(intervals):
+        if interval.duration_s != duration_s or interval.start_s != start_s + k * duration_s:
+            raise ValueError(f"interval {k} does not follow the one before it")
+    return start_s, duration_s
+
+
+def _interval_records(interval: Interval, time_s: int) -> list[dict[int, Any]]:
+    """The records of one interval that starts `time_s` after the pack's start."""
+    flows_wh = (
+        interval.pv_wh,
+        interval.load_wh,
+        interval.charge_wh,
+        interval.discharge_wh,
+        interval.import_wh,
+        interval.export_wh,
+    )
+    time: dict[int, Any] = {_TIME: time_s} if time_s else {}
+    records = [{_NAME: name, _UNIT: "Wh", _VALUE: wh} | time for name, wh in zip(_FLOWS, flows_wh, strict=True)]
+    if interval.soc_pct is not None:
+        records.append({_NAME: "soc", _UNIT: "%EL", _VALUE: interval.soc_pct} | time)
+    return records
