@@ -1,11 +1,12 @@
 """Deterministic CBOR (RFC 8949 4.2.1): each value has one encoding, and only that one is read.
 
-Values are int, bytes, str, list (a tuple is written as one), dict, bool, None and float; map keys are int, bytes or
-str. Everything else is refused both ways: other tags than those of big integers, `undefined` and unassigned simple
-values, other kinds of keys. Floats pass through untouched because strangers may send them; nothing here computes
-with them.
+Values are int, bytes, str, list (a tuple is written as one), dict, bool, None and float; map keys are int,
+bytes or str. Everything else is refused both ways: tags (but those of big integers), `undefined` and
+unassigned simple values, other kinds of keys. Floats pass through untouched because strangers may send
+them; nothing here computes with them.
 """
 
+import math
 import struct
 from collections.abc import Callable
 from functools import lru_cache
@@ -25,7 +26,7 @@ class NotDeterministic(ValueError):
 
 
 def decode(data: bytes) -> Any:
-    """Return the value whose deterministic encoding is exactly `data`; raise NotDeterministic if there is none.
+    """Return the value that `data` is the one encoding of; raise NotDeterministic if it is of none.
 
     Arrays become lists. Nesting deeper than DEPTH_MAX is refused.
     """
@@ -46,7 +47,7 @@ def decode(data: bytes) -> Any:
 
 
 def encode(value: object) -> bytes:
-    """Return the deterministic encoding of `value`; raise TypeError for a kind of value that has none here."""
+    """Return the deterministic encoding of `value`; raise TypeError for a kind that has none here."""
     writer = _WRITERS.get(type(value)) or _writer_of_subclass(type(value))
     return writer(value)
 
@@ -114,7 +115,7 @@ def _null(_: None) -> bytes:
 
 def _float(value: float) -> bytes:
     """The shortest of 16, 32 and 64 bits that holds `value` exactly; every NaN is 0x7e00 (RFC 8949 4.2.2)."""
-    if value != value:
+    if math.isnan(value):
         return b"\xf9\x7e\x00"
     for initial, form in ((b"\xf9", ">e"), (b"\xfa", ">f")):
         try:
@@ -163,10 +164,12 @@ def _big_integer(sign: int) -> Callable[[Any, bool], int]:
 
 
 # cbor2 would make dates, regular expressions, shared references and more of these.
-_TAG_DECODERS: Final = {
-    **dict.fromkeys(
-        (0, 1, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799), _refuse_tag
-    ),
+_TAGS_OF_CBOR2: Final = (
+    *(0, 1, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100),
+    *(256, 258, 260, 261, 1004, 43_000, 55_799),
+)
+_TAG_DECODERS: Final[dict[int, Callable[[Any, bool], Any]]] = {
+    **dict.fromkeys(_TAGS_OF_CBOR2, _refuse_tag),
     2: _big_integer(1),
     3: _big_integer(-1),
 }

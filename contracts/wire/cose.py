@@ -1,8 +1,8 @@
 """COSE_Sign1 messages (RFC 9052) in the one shape that counts here.
 
-Tag 18 of [protected, {}, payload, signature]; protected is exactly {1: alg, 3: content type, 4: kid}; message,
-protected and payload are deterministic CBOR; no external_aad. One reading only, so that a signed message can be
-entered on the ledger as received and never comes back in another skin.
+Tag 18 of [protected, {}, payload, signature]; protected is exactly {1: alg, 3: content type, 4: kid}; the
+whole, protected and payload are deterministic CBOR; no external_aad. One reading only, so that a signed
+message can be entered on the ledger as received and never comes back in another skin.
 """
 
 from dataclasses import dataclass

@@ -4,5 +4,5 @@ from contracts.wire.cbor import encode
 
 
 def key_change_bytes(device_id: str, public_key: bytes, from_seq: int) -> bytes:
-    """Return what the old key signs so that `public_key` (32 bytes, Ed25519) signs packs from number `from_seq` on."""
+    """Return what the old key signs to hand over to `public_key` (32 bytes) from pack `from_seq` on."""
     return encode(["sparks-key", device_id, public_key, from_seq])

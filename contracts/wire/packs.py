@@ -1,15 +1,21 @@
 """Packs of measured intervals, as SenML-CBOR (RFC 8428, RFC 9100).
 
-A pack is an array of records. The first carries the base fields: bver 26 (the secondary unit Wh), bn, the unit's name,
-and bt, the start of the first interval. The rest carry `seq`, `prev`, `interval` and, per interval, its flows.
+A pack is an array of records. The first carries the base fields: bver 26 (Wh is a secondary unit), bn, the
+unit's name, and bt, the start of the first interval. Records give `seq`, `prev`, `interval` and, per
+interval, its flows.
 
 Where the text of the interface leaves a corner open, SenML decides, else the stricter reading:
-- the first record may carry a value beside the base fields, and a record may have no name or no value at all;
-- `t` = 0 says the same as no `t`; `seq`, `prev`, `interval` and `lost` belong to the start, so to no other `t`;
-- a known name has its one value field, its unit (none for `seq`, `prev`, `lost`) and no second value field; labels
-  without a meaning here (`ut`, `s`, unknown ones) are ignored, except negative ones, which are base fields;
+- the first record may carry a value beside the base fields; a record may have no name, and then means
+  nothing;
+- `t` = 0 says the same as no `t`; `seq`, `prev`, `interval` and `lost` belong to the start, so to no other
+  `t`;
+- a known name has its one value field, its unit (none for `seq`, `prev`, `lost`) and no second value field;
+  labels without a meaning here (`ut`, `s`, unknown ones) are ignored, but negative ones, which are base
+  fields;
 - an `interval` of 0 or less is read where it is unambiguous, and then refused as `interval_shape`;
-- a gap pack has no first interval, so it may leave out bt, and it carries neither `interval` nor a flow nor `soc`.
+- a gap pack has no first interval: it may leave out bt, and it carries no `interval`, flow or `soc`;
+- of a malformed pack, `seq` and `prev` count as read if each is there once and sound, and no base value
+  shifts it.
 """
 
 import hashlib
@@ -38,7 +44,7 @@ _BASE_NAME: Final = re.compile(r"urn:dev:ops:32473-([a-z0-9-]{1,64})_", re.ASCII
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What one unit measured in one interval; energies in wh, which may be negative here and are refused later.
+    """What one unit measured in one interval; an energy may be negative here and is refused later.
 
     start_s, duration_s  UTC Unix seconds; seconds
     soc_pct              charge of the battery at the end, 0-100, if the unit has one
@@ -89,7 +95,7 @@ class BadPack:
 
 
 class _Field(NamedTuple):
-    """How a known name is written: its value field, unit, and least and largest value (for bytes, their length)."""
+    """How a known name is written: its value field, its unit, and its bounds (of bytes: of their length)."""
 
     label: int
     unit: str | None
@@ -100,7 +106,7 @@ class _Field(NamedTuple):
 _FLOWS: Final = ("pv", "load", "charge", "discharge", "import", "export")
 _SEQ: Final = _Field(_VALUE, None, 1, _INTEGER_MAX)
 _PREV: Final = _Field(_DATA, None, _HASH_LENGTH, _HASH_LENGTH)
-_FIELDS: Final[dict[str | None, _Field]] = {
+_FIELDS: Final[dict[str, _Field]] = {
     "seq": _SEQ,
     "prev": _PREV,
     "lost": _Field(_VALUE, None, 1, _INTEGER_MAX),
@@ -108,6 +114,8 @@ _FIELDS: Final[dict[str | None, _Field]] = {
     **dict.fromkeys(_FLOWS, _Field(_VALUE, "Wh", -_INTEGER_MAX, ENERGY_WH_MAX)),
     "soc": _Field(_VALUE, "%EL", 0, 100),
 }
+
+_Record = dict[Any, Any]  # strangers choose the labels
 
 # What a pack says of its known names: (name, t) -> value.
 _Values = dict[tuple[str, int], Any]
@@ -136,8 +144,8 @@ def read(payload: bytes) -> Pack | GapPack | BadPack:
 
 def write(pack: Pack | GapPack) -> bytes:
     """Return the payload that says `pack`; raise ValueError if its intervals are no contiguous row."""
-    base = {_BVER: _BVER_WITH_SECONDARY_UNITS, _BN: f"urn:dev:ops:32473-{pack.device_id}_"}
-    head = [{_NAME: "seq", _VALUE: pack.seq}, {_NAME: "prev", _DATA: pack.prev}]
+    base: _Record = {_BVER: _BVER_WITH_SECONDARY_UNITS, _BN: f"urn:dev:ops:32473-{pack.device_id}_"}
+    head: list[_Record] = [{_NAME: "seq", _VALUE: pack.seq}, {_NAME: "prev", _DATA: pack.prev}]
     if isinstance(pack, GapPack):
         records = [*head, {_NAME: "lost", _VALUE: pack.lost}]
     else:
@@ -148,7 +156,7 @@ def write(pack: Pack | GapPack) -> bytes:
     return encode([base | records[0], *records[1:]])
 
 
-def _sound_pack(records: list[dict[Any, Any]]) -> Pack | GapPack | None:
+def _sound_pack(records: list[_Record]) -> Pack | GapPack | None:
     base = _base(records[0])
     if base is None or not all(map(_is_sound_record, records, [True] + [False] * (len(records) - 1))):
         return None
@@ -166,8 +174,8 @@ def _sound_pack(records: list[dict[Any, Any]]) -> Pack | GapPack | None:
     return Pack(device_id, seq, prev, intervals) if intervals else None
 
 
-def _base(record: dict[Any, Any]) -> tuple[str, int | None] | None:
-    """The unit's name and the start of its first interval (if stated), or None if the base fields are wrong."""
+def _base(record: _Record) -> tuple[str, int | None] | None:
+    """The unit's id and the start of the first interval (if stated), or None if a base field is wrong."""
     device_id, start_s = _device_id(record), record.get(_BT)
     if device_id is None or record.get(_BVER) != _BVER_WITH_SECONDARY_UNITS or type(record[_BVER]) is not int:
         return None
@@ -176,21 +184,22 @@ def _base(record: dict[Any, Any]) -> tuple[str, int | None] | None:
     return device_id, start_s
 
 
-def _device_id(record: dict[Any, Any]) -> str | None:
+def _device_id(record: _Record) -> str | None:
     base_name = record.get(_BN)
     match = _BASE_NAME.fullmatch(base_name) if type(base_name) is str else None
     return match[1] if match else None
 
 
-def _is_sound_record(record: dict[Any, Any], is_first: bool) -> bool:
+def _is_sound_record(record: _Record, is_first: bool) -> bool:
     """Whether the labels, the name and all integers of a record are such as a pack may have."""
     for label, item in record.items():
         if type(label) is int:
-            if label < 0 and not (is_first and label in _BASE_LABELS):
+            is_base = is_first and label in _BASE_LABELS
+            if not (is_base or 0 <= label <= _INTEGER_MAX):
                 return False
         elif type(label) is not str or label.endswith("_"):
             return False
-        if type(item) is not str and (_is_beyond_range(item) or _is_beyond_range(label)):
+        if _is_beyond_range(item):
             return False
     return type(record.get(_NAME, "")) is str
 
@@ -206,11 +215,11 @@ def _is_beyond_range(item: object) -> bool:
     return False
 
 
-def _values(records: list[dict[Any, Any]]) -> _Values | None:
+def _values(records: list[_Record]) -> _Values | None:
     """The values of all known names, or None if one is wrong or given twice."""
     values: _Values = {}
     for record in records:
-        name = record.get(_NAME)
+        name: str = record.get(_NAME, "")
         field = _FIELDS.get(name)
         if field is None:
             continue
@@ -221,7 +230,7 @@ def _values(records: list[dict[Any, Any]]) -> _Values | None:
     return values
 
 
-def _value(record: dict[Any, Any], field: _Field) -> Any:
+def _value(record: _Record, field: _Field) -> Any:
     """The value of a record, or None if it is not written as `field` asks."""
     label, unit, least, largest = field
     value = record.get(label)
@@ -239,15 +248,27 @@ def _intervals(values: _Values, start_s: int | None) -> tuple[Interval, ...] | N
         return None
     intervals = []
     for time_s in [k * duration_s for k in range(count)]:
-        flows = [values.pop((name, time_s), None) for name in _FLOWS]
-        if None in flows:
+        flows_wh = [values.pop((name, time_s), None) for name in _FLOWS]
+        if None in flows_wh:
             return None
-        soc_pct = values.pop(("soc", time_s), None)
-        intervals.append(Interval(start_s + time_s, duration_s, *flows, soc_pct))
+        pv_wh, load_wh, charge_wh, discharge_wh, import_wh, export_wh = flows_wh
+        intervals.append(
+            Interval(
+                start_s=start_s + time_s,
+                duration_s=duration_s,
+                pv_wh=pv_wh,
+                load_wh=load_wh,
+                charge_wh=charge_wh,
+                discharge_wh=discharge_wh,
+                import_wh=import_wh,
+                export_wh=export_wh,
+                soc_pct=values.pop(("soc", time_s), None),
+            )
+        )
     return None if values else tuple(intervals)
 
 
-def _bad_pack(records: list[dict[Any, Any]]) -> BadPack:
+def _bad_pack(records: list[_Record]) -> BadPack:
     device_id = _device_id(records[0])
     seq, prev = _only_value(records, "seq"), _only_value(records, "prev")
     if seq is None or prev is None:
@@ -255,7 +276,7 @@ def _bad_pack(records: list[dict[Any, Any]]) -> BadPack:
     return BadPack(seq, prev, device_id)
 
 
-def _only_value(records: list[dict[Any, Any]], name: str) -> Any:
+def _only_value(records: list[_Record], name: str) -> Any:
     """The value that a malformed pack gives `name`: soundly, and once; else None."""
     found = [record for record in records if record.get(_NAME) == name]
     if len(found) != 1 or any(_BASE_VALUE in record for record in records):
@@ -275,7 +296,7 @@ def _start_and_interval_s(intervals: tuple[Interval, ...]) -> tuple[int, int]:
     return start_s, duration_s
 
 
-def _interval_records(interval: Interval, time_s: int) -> list[dict[int, Any]]:
+def _interval_records(interval: Interval, time_s: int) -> list[_Record]:
     """The records of one interval that starts `time_s` after the pack's start."""
     flows_wh = (
         interval.pv_wh,
@@ -285,8 +306,9 @@ def _interval_records(interval: Interval, time_s: int) -> list[dict[int, Any]]:
         interval.import_wh,
         interval.export_wh,
     )
-    time: dict[int, Any] = {_TIME: time_s} if time_s else {}
-    records = [{_NAME: name, _UNIT: "Wh", _VALUE: wh} | time for name, wh in zip(_FLOWS, flows_wh, strict=True)]
+    time: _Record = {_TIME: time_s} if time_s else {}
+    flows = zip(_FLOWS, flows_wh, strict=True)
+    records = [{_NAME: name, _UNIT: "Wh", _VALUE: wh} | time for name, wh in flows]
     if interval.soc_pct is not None:
         records.append({_NAME: "soc", _UNIT: "%EL", _VALUE: interval.soc_pct} | time)
     return records

@@ -1,7 +1,8 @@
 """What the platform tells a unit: receipts of what is on the ledger, and instructions.
 
-Payloads of COSE messages with content type CBOR: maps with text keys, integers within +-2^53. A reader ignores keys
-that it does not know, since the platform may add some; whatever else is odd makes the whole message unreadable.
+Payloads of COSE messages with content type CBOR: maps with text keys and integers from 0 to 2^53. A reader
+ignores keys that it does not know, since the platform may add some; anything else that is odd makes the whole
+message unreadable.
 """
 
 from dataclasses import dataclass
@@ -92,17 +93,17 @@ def write(message: Receipt | Instruction) -> bytes:
 
 def read_receipt(payload: bytes) -> Receipt | None:
     """Return the receipt that `payload` is, or None."""
-    fields = _map_of(payload)
-    match fields:
+    match _map_of(payload):
         case {
             "device": str(device_id),
-            "seq": seq,
+            "seq": int(seq),
             "pack": bytes(pack),
-            "index": index,
+            "index": int(index),
             "origin": str(origin),
             "refused": list(refused),
         } if _are_counts(seq, index) and len(pack) == _HASH_LENGTH and all(map(_is_refusal, refused)):
-            return Receipt(device_id, seq, pack, index, origin, tuple((number, why) for number, why in refused))
+            pairs = tuple((refused_seq, reason) for refused_seq, reason in refused)
+            return Receipt(device_id, seq, pack, index, origin, pairs)
     return None
 
 
@@ -110,38 +111,25 @@ def read_instruction(payload: bytes) -> Instruction | None:
     """Return the instruction that `payload` is, or None, also for a type of instruction that is not known."""
     fields = _map_of(payload)
     match fields:
-        case {"device": str(device_id), "id": str(id_), "issued_s": issued_s, "expires_s": expires_s, "type": kind} if (
-            _are_counts(issued_s, expires_s)
-        ):
+        case {
+            "device": str(device_id),
+            "id": str(id_),
+            "issued_s": int(issued_s),
+            "expires_s": int(expires_s),
+        } if _are_counts(issued_s, expires_s):
             envelope = (device_id, id_, issued_s, expires_s)
         case _:
             return None
-    match kind:
-        case "resend":
-            return _resend(envelope, fields)
-        case "event":
-            return _event_call(envelope, fields)
-        case "event_cancelled" if isinstance(event := fields.get("event"), str):
+    match fields:
+        case {"type": "resend", "from_seq": int(from_seq)} if _are_counts(from_seq):
+            return Resend(*envelope, from_seq)
+        case {"type": "event_cancelled", "event": str(event)}:
             return EventCancelled(*envelope, event)
+        case {"type": "event", "start_s": int(start_s), "end_s": int(end_s), "reserve_pct": int(reserve_pct)}:
+            discharge_w = fields.get("discharge_w", 0)
+            if _are_counts(start_s, end_s, discharge_w, reserve_pct) and reserve_pct <= 100:
+                return EventCall(*envelope, start_s, end_s, fields.get("discharge_w"), reserve_pct)
     return None
-
-
-_Envelope = tuple[str, str, int, int]
-
-
-def _resend(envelope: _Envelope, fields: dict[Any, Any]) -> Resend | None:
-    from_seq = fields.get("from_seq")
-    return Resend(*envelope, from_seq) if _are_counts(from_seq) else None
-
-
-def _event_call(envelope: _Envelope, fields: dict[Any, Any]) -> EventCall | None:
-    start_s, end_s, reserve_pct = (fields.get(name) for name in ("start_s", "end_s", "reserve_pct"))
-    if not _are_counts(start_s, end_s, reserve_pct) or reserve_pct > 100:
-        return None
-    if "discharge_w" not in fields:
-        return EventCall(*envelope, start_s, end_s, None, reserve_pct)
-    discharge_w = fields["discharge_w"]
-    return EventCall(*envelope, start_s, end_s, discharge_w, reserve_pct) if _are_counts(discharge_w) else None
 
 
 def _envelope(message: Instruction) -> dict[str, object]:

@@ -1,6 +1,7 @@
-"""Ed25519 signatures (RFC 8032) and the names of their keys; the only place that touches the cryptographic library.
+"""Ed25519 signatures (RFC 8032) and the names of their keys; the only door to the cryptographic library.
 
-Verification is libsodium's: it refuses S >= L and keys of small order, and never batches, so all members agree.
+Verification is libsodium's: it refuses S >= L and keys of small order and never batches, so all members
+agree.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ def sign(seed: bytes, message: bytes) -> bytes:
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Return whether `signature` over `message` is by the owner of `public_key`; wrong lengths are just False."""
+    """Return whether the owner of `public_key` signed `message`; a wrong length is just False."""
     if len(signature) != SIGNATURE_LENGTH or len(public_key) != PUBLIC_KEY_LENGTH:
         return False
     try:
