@@ -1,0 +1,1 @@
+"""Tests of the ledger: the log that strangers check, the store, the writer."""
