@@ -1,0 +1,1 @@
+"""The wire formats against golden vectors, independent libraries and hostile bytes."""
