@@ -1,0 +1,404 @@
+"""Everything that can be asked of the ledger, as values, and as deterministic CBOR both ways.
+
+A `Request` is what the writer orders and the log commits to: a command, the caller's id for it (32 bytes; the same
+id asked twice is answered once) and the digest of what the caller was asked (so that an id used again for something
+else is noticed).
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Final, TypeAlias
+
+from contracts.units import (
+    Bp,
+    Cents,
+    LocalDay,
+    MgPerWh,
+    MicroCad,
+    UnixSeconds,
+    Watt,
+    Wh,
+)
+from contracts.wire import cbor
+
+UTILITY: Final = "utility"
+CHECKOUT: Final = "checkout"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLedger:
+    """The first entry of a log: which programme it keeps, under which origin."""
+
+    KIND: ClassVar[str] = "open_ledger"
+    COLLECTION: ClassVar[str] = UTILITY
+    origin: str
+    programme: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollCustomer:
+    """A person takes part, under a pseudonym; `level` holds from the beginning."""
+
+    KIND: ClassVar[str] = "enroll_customer"
+    COLLECTION: ClassVar[str] = UTILITY
+    customer_id: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseLevel:
+    """The participation level from the next local midnight on."""
+
+    KIND: ClassVar[str] = "choose_level"
+    COLLECTION: ClassVar[str] = UTILITY
+    customer_id: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttestIdentity:
+    """A provider vouches for who a customer is; never the personal data itself."""
+
+    KIND: ClassVar[str] = "attest_identity"
+    COLLECTION: ClassVar[str] = UTILITY
+    customer_id: str
+    level: str
+    provider: str
+    expires_s: UnixSeconds
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeCustomer:
+    """The customer stops (or allows again) every spending of their sparks; earning goes on."""
+
+    KIND: ClassVar[str] = "freeze_customer"
+    COLLECTION: ClassVar[str] = UTILITY
+    customer_id: str
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterUnit:
+    """A unit joins the fleet with its first key (valid from seq 1) and a claim code, known here by its SHA-256."""
+
+    KIND: ClassVar[str] = "register_unit"
+    COLLECTION: ClassVar[str] = UTILITY
+    device_id: str
+    public_key: bytes
+    pv_nameplate_w: Watt
+    battery_capacity_wh: Wh
+    battery_power_w: Watt
+    zone: str
+    claim_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectUnit:
+    """The nameplate or zone of a unit was wrong, or has changed."""
+
+    KIND: ClassVar[str] = "correct_unit"
+    COLLECTION: ClassVar[str] = UTILITY
+    device_id: str
+    pv_nameplate_w: Watt
+    battery_capacity_wh: Wh
+    battery_power_w: Watt
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendUnit:
+    """A unit's messages are set aside (or taken again)."""
+
+    KIND: ClassVar[str] = "suspend_unit"
+    COLLECTION: ClassVar[str] = UTILITY
+    device_id: str
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceKey:
+    """A unit signs with another key from number `from_seq` on.
+
+    signature   by the old key over `wire.keys.key_change_bytes`; None: the fleet's operator vouches, the old key
+                is revoked
+    parked_seq  the highest number of the unit that waits in a parking place, 0 if none
+    """
+
+    KIND: ClassVar[str] = "replace_key"
+    COLLECTION: ClassVar[str] = UTILITY
+    device_id: str
+    public_key: bytes
+    from_seq: int
+    signature: bytes | None
+    parked_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class IssueClaimCode:
+    """A new claim code for a unit; the one before ends."""
+
+    KIND: ClassVar[str] = "issue_claim_code"
+    COLLECTION: ClassVar[str] = UTILITY
+    device_id: str
+    claim_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimUnit:
+    """A customer shows a claim code and holds the unit from now on."""
+
+    KIND: ClassVar[str] = "claim_unit"
+    COLLECTION: ClassVar[str] = UTILITY
+    customer_id: str
+    claim_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveUnit:
+    """A customer moves out: the unit is nobody's until it is claimed again."""
+
+    KIND: ClassVar[str] = "leave_unit"
+    COLLECTION: ClassVar[str] = UTILITY
+    customer_id: str
+    device_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPack:
+    """A message of a unit whose signature was checked (`contracts.evidence`): the COSE bytes as received."""
+
+    KIND: ClassVar[str] = "record_pack"
+    COLLECTION: ClassVar[str] = UTILITY
+    device_id: str
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareLost:
+    """A gap pack of a unit (COSE bytes), with the numbers of the unit that wait in a parking place."""
+
+    KIND: ClassVar[str] = "declare_lost"
+    COLLECTION: ClassVar[str] = UTILITY
+    device_id: str
+    message: bytes
+    parked: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecideAgain:
+    """The second decision of a refused pack, after what was wrong has been corrected."""
+
+    KIND: ClassVar[str] = "decide_again"
+    COLLECTION: ClassVar[str] = UTILITY
+    device_id: str
+    seq: int
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareEvent:
+    """A demand event of a zone: please import less between these moments."""
+
+    KIND: ClassVar[str] = "declare_event"
+    COLLECTION: ClassVar[str] = UTILITY
+    event_id: str
+    zone: str
+    start_s: UnixSeconds
+    end_s: UnixSeconds
+    discharge_w: Watt | None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelEvent:
+    """The event never was, for what is executed from now on."""
+
+    KIND: ClassVar[str] = "cancel_event"
+    COLLECTION: ClassVar[str] = UTILITY
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSignal:
+    """The grid's carbon intensity in one UTC hour."""
+
+    KIND: ClassVar[str] = "publish_signal"
+    COLLECTION: ClassVar[str] = UTILITY
+    hour_s: UnixSeconds
+    intensity_mg_per_wh: MgPerWh
+
+
+@dataclass(frozen=True, slots=True)
+class DepositReserve:
+    """The utility pays into the reserve that funds every spark."""
+
+    KIND: ClassVar[str] = "deposit_reserve"
+    COLLECTION: ClassVar[str] = UTILITY
+    amount_micro_cad: MicroCad
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDeferred:
+    """Mint the awards at the head of the queue that the reserve now funds."""
+
+    KIND: ClassVar[str] = "release_deferred"
+    COLLECTION: ClassVar[str] = UTILITY
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitRetailer:
+    """A retailer takes sparks at these terminals; `bonus_bp` is its own green bonus."""
+
+    KIND: ClassVar[str] = "admit_retailer"
+    COLLECTION: ClassVar[str] = CHECKOUT
+    retailer_id: str
+    name: str
+    terminals: tuple[str, ...]
+    bonus_bp: Bp
+
+
+@dataclass(frozen=True, slots=True)
+class IssueCheckoutCode:
+    """A customer may pay once with this code, known here by its SHA-256."""
+
+    KIND: ClassVar[str] = "issue_checkout_code"
+    COLLECTION: ClassVar[str] = CHECKOUT
+    customer_id: str
+    code_hash: bytes
+    max_cents: Cents
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """A till asks for `amount_cents`: taken at once (`capture`) or held."""
+
+    KIND: ClassVar[str] = "authorize"
+    COLLECTION: ClassVar[str] = CHECKOUT
+    authorization_id: str
+    retailer_id: str
+    terminal_id: str
+    amount_cents: Cents
+    code_hash: bytes
+    capture: bool
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Take `amount_cents` of a hold (None: all of it) and release the rest."""
+
+    KIND: ClassVar[str] = "capture"
+    COLLECTION: ClassVar[str] = CHECKOUT
+    retailer_id: str
+    authorization_id: str
+    amount_cents: Cents | None
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """The purchase is not to be: everything goes back."""
+
+    KIND: ClassVar[str] = "void"
+    COLLECTION: ClassVar[str] = CHECKOUT
+    retailer_id: str
+    authorization_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Give back `amount_cents` of a sale (None: all that is left of it)."""
+
+    KIND: ClassVar[str] = "refund"
+    COLLECTION: ClassVar[str] = CHECKOUT
+    retailer_id: str
+    authorization_id: str
+    amount_cents: Cents | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireHold:
+    """A hold whose time has passed is released."""
+
+    KIND: ClassVar[str] = "expire_hold"
+    COLLECTION: ClassVar[str] = CHECKOUT
+    authorization_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRetailer:
+    """Close a retailer's business day: pay whole cents out of the reserve, carry the rest."""
+
+    KIND: ClassVar[str] = "settle_retailer"
+    COLLECTION: ClassVar[str] = CHECKOUT
+    retailer_id: str
+    day: LocalDay
+
+
+Command: TypeAlias = (
+    OpenLedger
+    | EnrollCustomer
+    | ChooseLevel
+    | AttestIdentity
+    | FreezeCustomer
+    | RegisterUnit
+    | CorrectUnit
+    | SuspendUnit
+    | ReplaceKey
+    | IssueClaimCode
+    | ClaimUnit
+    | LeaveUnit
+    | RecordPack
+    | DeclareLost
+    | DecideAgain
+    | DeclareEvent
+    | CancelEvent
+    | PublishSignal
+    | DepositReserve
+    | ReleaseDeferred
+    | AdmitRetailer
+    | IssueCheckoutCode
+    | Authorize
+    | Capture
+    | Void
+    | Refund
+    | ExpireHold
+    | SettleRetailer
+)
+
+BY_KIND: Final[dict[str, type[Command]]] = {cls.KIND: cls for cls in Command.__args__}
+_FIELDS: Final = {cls: tuple(field.name for field in fields(cls)) for cls in BY_KIND.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command as it is asked of the ledger.
+
+    id      32 bytes of the caller's choice, unique to what is asked
+    digest  32 bytes over what the caller was asked; the same id with another digest is refused
+    """
+
+    id: bytes
+    digest: bytes
+    command: Command
+
+
+def to_bytes(request: Request) -> bytes:
+    """The deterministic CBOR of a request: what the entry commits to."""
+    command = request.command
+    values = [getattr(command, name) for name in _FIELDS[type(command)]]
+    return cbor.encode([command.KIND, request.id, request.digest, *values])
+
+
+def from_bytes(data: bytes) -> Request:
+    """Read what `to_bytes` wrote; anything else raises ValueError."""
+    value = cbor.decode(data)
+    if not isinstance(value, list) or len(value) < 3 or value[0] not in BY_KIND:
+        raise ValueError("not a request")
+    kind = BY_KIND[value[0]]
+    if len(value) != 3 + len(_FIELDS[kind]):
+        raise ValueError(f"{kind.KIND} has {len(_FIELDS[kind])} fields, got {len(value) - 3}")
+    made: Any = kind
+    return Request(value[1], value[2], made(*(_frozen(field) for field in value[3:])))
+
+
+def _frozen(value: object) -> object:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,158 @@
+"""What a command did (`Effects`), or why it did nothing (`Rejected`), and the `Draft` in which contracts write it down."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, TypeVar
+
+from contracts import state
+from contracts.programmes import Programme
+from contracts.state import Row, View
+from contracts.units import UnixSeconds
+from contracts.wire import cbor
+
+R = TypeVar("R", bound=Row)
+
+
+class Reason(StrEnum):
+    """Why a command was rejected: nothing of the state changed, and no entry was written."""
+
+    UNKNOWN_CUSTOMER = "unknown_customer"
+    CUSTOMER_EXISTS = "customer_exists"
+    UNKNOWN_LEVEL = "unknown_level"
+    UNKNOWN_IDENTITY_LEVEL = "unknown_identity_level"
+    UNKNOWN_DEVICE = "unknown_device"
+    DEVICE_EXISTS = "device_exists"
+    DEVICE_SUSPENDED = "device_suspended"
+    INVALID_NAMEPLATE = "invalid_nameplate"
+    UNKNOWN_CLAIM_CODE = "unknown_claim_code"
+    CLAIM_CODE_EXPIRED = "claim_code_expired"
+    CLAIM_CODE_EXISTS = "claim_code_exists"
+    KEY_NUMBER_TAKEN = "key_number_taken"
+    KEY_IN_USE = "key_in_use"
+    BAD_KEY_SIGNATURE = "bad_key_signature"
+    MALFORMED_COSE = "malformed_cose"
+    MALFORMED_PACK = "malformed_pack"
+    DUPLICATE = "duplicate"
+    EQUIVOCATION = "equivocation"
+    DECLARED_LOST = "declared_lost"
+    TOO_EARLY = "too_early"
+    TOO_FAR_AHEAD = "too_far_ahead"
+    NOT_YET_DUE = "not_yet_due"
+    NOTHING_LOST = "nothing_lost"
+    UNKNOWN_PACK = "unknown_pack"
+    NOT_REFUSED = "not_refused"
+    REFUSED_AGAIN = "refused_again"
+    UNKNOWN_EVENT = "unknown_event"
+    EVENT_EXISTS = "event_exists"
+    EVENT_TOO_SOON = "event_too_soon"
+    INVALID_EVENT = "invalid_event"
+    INVALID_HOUR = "invalid_hour"
+    INVALID_AMOUNT = "invalid_amount"
+    NOTHING_TO_RELEASE = "nothing_to_release"
+    RETAILER_EXISTS = "retailer_exists"
+    UNKNOWN_RETAILER = "unknown_retailer"
+    CODE_EXISTS = "code_exists"
+    UNKNOWN_AUTHORIZATION = "unknown_authorization"
+    AUTHORIZATION_EXISTS = "authorization_exists"
+    INVALID_STATE = "invalid_state"
+    CAPTURE_ABOVE_HOLD = "capture_above_hold"
+    REFUND_ABOVE_SALE = "refund_above_sale"
+    REFUND_TOO_LATE = "refund_too_late"
+    RESERVE_SHORT = "reserve_short"
+    LEDGER_ALREADY_OPEN = "ledger_already_open"
+
+
+class Asset(StrEnum):
+    """What postings move; those of one entry sum to zero in each."""
+
+    SPARK = "spark"  # micro_sparks
+    CAD = "cad"  # micro_cad
+    DEFERRED = "deferred"  # micro_sparks that wait for funds
+
+
+class Posting(NamedTuple):
+    """One leg: `amount` (in the asset's unit, signed) on `account`."""
+
+    asset: str
+    account: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The command did nothing; `facts` are for the caller (what was expected, until when to wait)."""
+
+    reason: Reason
+    facts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What one executed command changes and answers.
+
+    writes    new row by key (None: the row is gone)
+    postings  in order; they sum to zero per asset
+    result    the answer to the caller: text, integers, bytes, None, lists and maps of these
+    """
+
+    writes: Mapping[str, Row | None]
+    postings: tuple[Posting, ...]
+    result: Mapping[str, Any]
+
+
+class Draft:
+    """The state as the running command sees it: what the view holds, with its own writes on top."""
+
+    __slots__ = ("_view", "at_s", "index", "postings", "programme", "writes")
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.programme: Final[Programme] = view.programme
+        self.at_s: Final[UnixSeconds] = view.at_s
+        self.index: Final[int] = view.index
+        self.writes: dict[str, Row | None] = {}
+        self.postings: list[Posting] = []
+
+    def get(self, key: str, kind: type[R]) -> R | None:
+        """The row under `key`, which is a `kind`, or None."""
+        row = self.writes[key] if key in self.writes else self._view.get(key)
+        if row is not None and not isinstance(row, kind):
+            raise TypeError(f"{key} holds a {type(row).__name__}, not a {kind.__name__}")
+        return row
+
+    def put(self, key: str, row: Row) -> None:
+        """Write a row."""
+        self.writes[key] = row
+
+    def drop(self, key: str) -> None:
+        """Remove a row."""
+        self.writes[key] = None
+
+    def effects(self, **result: Any) -> Effects:
+        """All that was written, with the answer to the caller."""
+        return Effects(self.writes, tuple(self.postings), result)
+
+
+def to_bytes(effects: Effects, *, command_salt: bytes, rows: Mapping[str, bytes | None]) -> bytes:
+    """The deterministic CBOR that an entry's effects commitment covers.
+
+    It holds the postings, the SHA-256 of every row written and a commitment to the result under the command's salt:
+    after an erasure (design.md 4) the totals stay provable and the result is gone with that salt.
+
+    rows  the bytes of each row in `effects.writes`, as stored
+    """
+    written = [[key, None if data is None else hashlib.sha256(data).digest()] for key, data in rows.items()]
+    result_commitment = hashlib.sha256(command_salt + result_bytes(effects)).digest()
+    return cbor.encode([[list(posting) for posting in effects.postings], written, result_commitment])
+
+
+def result_bytes(effects: Effects) -> bytes:
+    """The answer to the caller as deterministic CBOR."""
+    return cbor.encode(dict(effects.result))
+
+
+def row_bytes(effects: Effects) -> dict[str, bytes | None]:
+    """Every row written as it is stored, by key in order."""
+    return {key: None if row is None else state.to_bytes(row) for key, row in sorted(effects.writes.items())}

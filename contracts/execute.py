@@ -1,0 +1,128 @@
+"""The one door: `execute(view, command) -> Effects | Rejected`.
+
+Pure: the same state, time and command give the same effects on every member's machine (design.md, One idea).
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from contracts import accounts, fleet, participation, programmes, recording, redemption, settlement, signals, state
+from contracts.commands import (
+    AdmitRetailer,
+    AttestIdentity,
+    Authorize,
+    CancelEvent,
+    Capture,
+    ChooseLevel,
+    ClaimUnit,
+    Command,
+    CorrectUnit,
+    DecideAgain,
+    DeclareEvent,
+    DeclareLost,
+    DepositReserve,
+    EnrollCustomer,
+    ExpireHold,
+    FreezeCustomer,
+    IssueCheckoutCode,
+    IssueClaimCode,
+    LeaveUnit,
+    OpenLedger,
+    PublishSignal,
+    RecordPack,
+    Refund,
+    RegisterUnit,
+    ReleaseDeferred,
+    ReplaceKey,
+    SettleRetailer,
+    SuspendUnit,
+    Void,
+)
+from contracts.effects import Draft, Effects, Reason, Rejected
+from contracts.state import Ledger, View
+
+
+def _open(draft: Draft, command: OpenLedger) -> Effects | Rejected:
+    if draft.get(state.LEDGER_KEY, Ledger) is not None:
+        return Rejected(Reason.LEDGER_ALREADY_OPEN)
+    draft.put(state.LEDGER_KEY, Ledger(command.origin, command.programme))
+    return draft.effects(origin=command.origin)
+
+
+CONTRACTS: Final[dict[type[Command], Callable[[Draft, Any], Effects | Rejected]]] = {
+    OpenLedger: _open,
+    EnrollCustomer: participation.enroll,
+    ChooseLevel: participation.choose_level,
+    AttestIdentity: participation.attest_identity,
+    FreezeCustomer: participation.freeze,
+    ClaimUnit: participation.claim,
+    LeaveUnit: participation.leave,
+    RegisterUnit: fleet.register,
+    CorrectUnit: fleet.correct,
+    SuspendUnit: fleet.suspend,
+    ReplaceKey: fleet.replace_key,
+    IssueClaimCode: fleet.issue_claim_code,
+    RecordPack: recording.record,
+    DeclareLost: recording.declare_lost,
+    DecideAgain: recording.decide_again,
+    DeclareEvent: signals.declare,
+    CancelEvent: signals.cancel,
+    PublishSignal: signals.publish,
+    DepositReserve: accounts.deposit,
+    ReleaseDeferred: accounts.release,
+    AdmitRetailer: settlement.admit,
+    SettleRetailer: settlement.settle,
+    IssueCheckoutCode: redemption.issue_code,
+    Authorize: redemption.authorize,
+    Capture: redemption.capture,
+    Void: redemption.void,
+    Refund: redemption.refund,
+    ExpireHold: redemption.expire,
+}
+
+
+def execute(view: View, command: Command) -> Effects | Rejected:
+    """What `command` does to the state in `view`, or why it does nothing."""
+    return CONTRACTS[type(command)](Draft(view), command)
+
+
+def first_reads(command: Command) -> tuple[str, ...]:
+    """Keys that the command is sure to read, so that a batch can fetch them together."""
+    match command:
+        case RecordPack() | DeclareLost() | DecideAgain():
+            return (state.unit_key(command.device_id), state.meter_key(command.device_id))
+        case Authorize():
+            return (
+                state.purchase_key(command.authorization_id),
+                state.retailer_key(command.retailer_id),
+                state.code_key(command.code_hash),
+            )
+        case Capture() | Void() | Refund() | ExpireHold():
+            return (state.purchase_key(command.authorization_id),)
+        case IssueCheckoutCode():
+            return (state.customer_key(command.customer_id), state.code_key(command.code_hash))
+        case RegisterUnit():
+            return (state.unit_key(command.device_id), state.claim_key(command.claim_hash))
+        case _:
+            return ()
+
+
+@cache
+def version(programme: str = "ontario") -> bytes:
+    """The contract set's version: SHA-256 over the contracts' code and the programme's parameters."""
+    digest = hashlib.sha256()
+    root = files("contracts")
+    sources = {
+        f"{place}{entry.name}": entry.read_bytes()
+        for place, folder in (("", root), ("programmes/", root / "programmes"), ("wire/", root / "wire"))
+        for entry in folder.iterdir()
+        if entry.name.endswith(".py")
+    }
+    sources[f"programmes/{programme}.toml"] = programmes.source(programme).encode()
+    for name, source in sorted(sources.items()):
+        digest.update(len(name).to_bytes(4, "big") + name.encode())
+        digest.update(len(source).to_bytes(8, "big") + source)
+    return digest.digest()

@@ -1,0 +1,118 @@
+"""Who takes part and how far: customers, their level, identity and freeze, and which units they hold."""
+
+from dataclasses import replace
+
+from contracts import state
+from contracts.commands import (
+    AttestIdentity,
+    ChooseLevel,
+    ClaimUnit,
+    EnrollCustomer,
+    FreezeCustomer,
+    LeaveUnit,
+)
+from contracts.effects import Draft, Effects, Reason, Rejected
+from contracts.state import Claim, Customer, Holdings, Unit
+
+UNVERIFIED = "unverified"
+
+
+def enroll(draft: Draft, command: EnrollCustomer) -> Effects | Rejected:
+    """A customer takes part; the first level holds from the beginning."""
+    key = state.customer_key(command.customer_id)
+    if draft.get(key, Customer) is not None:
+        return Rejected(Reason.CUSTOMER_EXISTS)
+    if command.level not in draft.programme.levels_bp:
+        return Rejected(Reason.UNKNOWN_LEVEL)
+    draft.put(key, Customer(command.customer_id, command.level, command.level, 0, enrolled_s=draft.at_s))
+    return draft.effects(customer=command.customer_id)
+
+
+def choose_level(draft: Draft, command: ChooseLevel) -> Effects | Rejected:
+    """The level from the next local midnight on; a change still to come is replaced."""
+    customer = draft.get(state.customer_key(command.customer_id), Customer)
+    if customer is None:
+        return Rejected(Reason.UNKNOWN_CUSTOMER)
+    if command.level not in draft.programme.levels_bp:
+        return Rejected(Reason.UNKNOWN_LEVEL)
+    present = customer.level if draft.at_s >= customer.level_from_s else customer.level_before
+    from_s = draft.programme.next_local_midnight_s(draft.at_s)
+    changed = replace(customer, level=command.level, level_before=present, level_from_s=from_s)
+    draft.put(state.customer_key(command.customer_id), changed)
+    return draft.effects(level=command.level, effective_s=from_s)
+
+
+def attest_identity(draft: Draft, command: AttestIdentity) -> Effects | Rejected:
+    """A provider's word on who the customer is, until it expires."""
+    customer = draft.get(state.customer_key(command.customer_id), Customer)
+    if customer is None:
+        return Rejected(Reason.UNKNOWN_CUSTOMER)
+    if command.level != UNVERIFIED and command.level not in draft.programme.spending:
+        return Rejected(Reason.UNKNOWN_IDENTITY_LEVEL)
+    attested = replace(
+        customer,
+        identity=command.level,
+        identity_provider=command.provider,
+        identity_expires_s=command.expires_s,
+    )
+    draft.put(state.customer_key(command.customer_id), attested)
+    return draft.effects(level=command.level)
+
+
+def freeze(draft: Draft, command: FreezeCustomer) -> Effects | Rejected:
+    """Stop or allow spending; freezing the frozen changes nothing."""
+    customer = draft.get(state.customer_key(command.customer_id), Customer)
+    if customer is None:
+        return Rejected(Reason.UNKNOWN_CUSTOMER)
+    draft.put(state.customer_key(command.customer_id), replace(customer, frozen=command.frozen))
+    return draft.effects(frozen=command.frozen)
+
+
+def claim(draft: Draft, command: ClaimUnit) -> Effects | Rejected:
+    """A customer shows a unit's claim code and holds it from now on; the code ends."""
+    if draft.get(state.customer_key(command.customer_id), Customer) is None:
+        return Rejected(Reason.UNKNOWN_CUSTOMER)
+    key = state.claim_key(command.claim_hash)
+    found = draft.get(key, Claim)
+    if found is None:
+        return Rejected(Reason.UNKNOWN_CLAIM_CODE)
+    if draft.at_s >= found.expires_s:
+        return Rejected(Reason.CLAIM_CODE_EXPIRED)
+    unit = draft.get(state.unit_key(found.device_id), Unit)
+    if unit is None:
+        raise LookupError(f"claim code of the unknown unit {found.device_id}")
+    draft.drop(key)
+    held = replace(
+        unit,
+        claim_hash=b"",
+        holder=command.customer_id,
+        held_from_s=draft.at_s,
+        had_holder=unit.had_holder or unit.holder is not None,
+    )
+    draft.put(state.unit_key(unit.device_id), held)
+    if unit.holder is not None:
+        _end_holding(draft, unit.holder, unit.device_id)
+    key = state.holdings_key(command.customer_id)
+    before = draft.get(key, Holdings) or Holdings()
+    draft.put(key, Holdings((*before.units, (unit.device_id, draft.at_s, 0))))
+    return draft.effects(device=unit.device_id)
+
+
+def leave(draft: Draft, command: LeaveUnit) -> Effects | Rejected:
+    """Moving out: the unit is nobody's, and a later holder earns nothing for what lies before their claim."""
+    unit = draft.get(state.unit_key(command.device_id), Unit)
+    if unit is None or unit.holder != command.customer_id:
+        return Rejected(Reason.UNKNOWN_DEVICE)
+    draft.put(state.unit_key(unit.device_id), replace(unit, holder=None, held_from_s=0, had_holder=True))
+    _end_holding(draft, command.customer_id, unit.device_id)
+    return draft.effects(device=unit.device_id)
+
+
+def _end_holding(draft: Draft, customer_id: str, device_id: str) -> None:
+    key = state.holdings_key(customer_id)
+    holdings = draft.get(key, Holdings) or Holdings()
+    ended = tuple(
+        (held_id, from_s, draft.at_s if held_id == device_id and not until_s else until_s)
+        for held_id, from_s, until_s in holdings.units
+    )
+    draft.put(key, Holdings(ended))

@@ -1,0 +1,467 @@
+"""What the ledger knows: one frozen row for each thing, under a key of text `kind/name`, and `View`, the window on it.
+
+Rows are stored as CBOR arrays of their fields, tuples nested as arrays: without maps and floats, so the shortest
+encoding is the only one. A key's first part names its row type (`ROWS`). Nothing here decides anything.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+import cbor2
+
+from contracts.programmes import Programme
+from contracts.units import Bp, Cents, LocalDay, MgCo2e, MgPerWh, MicroSparks, UnixSeconds, Watt, Wh
+
+ZERO_HASH: Final = bytes(32)
+
+
+class UnitKey(NamedTuple):
+    """A unit's Ed25519 key and the numbers it signs: from_seq to until_seq - 1 (0: no end yet)."""
+
+    public_key: bytes
+    from_seq: int
+    until_seq: int
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Under which origin and for which programme this log was opened."""
+
+    origin: str
+    programme: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit as registered: what it is, whose it is, and which keys it signs with (newest last).
+
+    holder      customer id, or None
+    held_from_s when the present holder claimed it
+    had_holder  someone else held it before; intervals before `held_from_s` then earn nothing
+    """
+
+    device_id: str
+    pv_nameplate_w: Watt
+    battery_capacity_wh: Wh
+    battery_power_w: Watt
+    zone: str
+    keys: tuple[UnitKey, ...]
+    suspended: bool
+    claim_hash: bytes
+    holder: str | None
+    held_from_s: UnixSeconds
+    had_holder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """How far a unit's packs are decided, and what its accepted intervals left behind.
+
+    seq         last decided number (accepted, refused or void)
+    hash        SHA-256 of that pack, or of the gap pack that voided it
+    decided_at  index of the entry that decided it
+    chain_open  the number before the next one is void: the next `prev` is not compared
+    voids       runs [first, after) of numbers declared lost that are still ahead, and the gap pack's hash
+    last_end_s  end of the last accepted interval
+    green_wh, grey_wh   what the battery holds, by origin
+    day, day_micro_sparks, day_runs   the local day of the last interval: awarded so far, minutes covered
+    recent      (start_s, duration_s, net import wh) of the intervals that a baseline may need
+    baselines   (event id, baseline in wh per hour or None) of the events the unit is inside of
+    """
+
+    seq: int = 0
+    hash: bytes = ZERO_HASH
+    decided_at: int = 0
+    chain_open: bool = False
+    voids: tuple[tuple[int, int, bytes], ...] = ()
+    last_end_s: UnixSeconds = 0
+    green_wh: Wh = 0
+    grey_wh: Wh = 0
+    day: LocalDay = 0
+    day_micro_sparks: MicroSparks = 0
+    day_runs: tuple[tuple[UnixSeconds, UnixSeconds], ...] = ()
+    recent: tuple[tuple[UnixSeconds, int, Wh], ...] = ()
+    baselines: tuple[tuple[str, Wh | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DayOfUnit:
+    """A local day of a unit that its meter has left: what was awarded, which runs were accepted."""
+
+    micro_sparks: MicroSparks
+    runs: tuple[tuple[UnixSeconds, UnixSeconds], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of one number of a unit; `refusal` is empty if it was accepted.
+
+    start_s, end_s  what the accepted intervals span (0, 0 if refused)
+    again_at        index of the entry that decided it a second time, or None
+    """
+
+    sha256: bytes
+    refusal: str
+    index: int
+    start_s: UnixSeconds
+    end_s: UnixSeconds
+    again_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An open claim code (its SHA-256 is the key)."""
+
+    device_id: str
+    expires_s: UnixSeconds
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """The units a customer holds or held: (device id, from_s, until_s; 0: still held)."""
+
+    units: tuple[tuple[str, UnixSeconds, UnixSeconds], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A pseudonym that takes part.
+
+    level_before holds for intervals that start before level_from_s (one step back is kept)
+    """
+
+    customer_id: str
+    level: str
+    level_before: str
+    level_from_s: UnixSeconds
+    frozen: bool = False
+    identity: str = "unverified"
+    identity_provider: str = ""
+    identity_expires_s: UnixSeconds = 0
+    enrolled_s: UnixSeconds = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Earnings:
+    """All a customer was ever awarded as minted, and the carbon estimate shown to them."""
+
+    minted_micro_sparks: MicroSparks = 0
+    avoided_mg_co2e: MgCo2e = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The balance of one account in the asset its key names; the postings on it add up to it."""
+
+    balance: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The awards that wait for funds: numbers head to tail - 1. What retailers owe, for the funding test."""
+
+    head: int = 0
+    tail: int = 0
+    retailers_owe_micro_sparks: MicroSparks = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredAward:
+    """One award in the queue, and the entry that earned it."""
+
+    customer_id: str
+    micro_sparks: MicroSparks
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A demand event as declared."""
+
+    zone: str
+    start_s: UnixSeconds
+    end_s: UnixSeconds
+    discharge_w: Watt | None
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneEvents:
+    """The events of a zone that intervals may still lie in: (id, start_s, end_s) in the order declared."""
+
+    events: tuple[tuple[str, UnixSeconds, UnixSeconds], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The grid's carbon intensity in one UTC hour."""
+
+    intensity_mg_per_wh: MgPerWh
+
+
+@dataclass(frozen=True, slots=True)
+class Retailer:
+    """A shop that takes sparks; settled_day is the last business day that is closed."""
+
+    retailer_id: str
+    name: str
+    terminals: tuple[str, ...]
+    bonus_bp: Bp
+    settled_day: LocalDay
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessDay:
+    """What one retailer took and gave back on one business day."""
+
+    captured_micro_sparks: MicroSparks = 0
+    refunded_micro_sparks: MicroSparks = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutCode:
+    """A customer's permission to be charged once."""
+
+    customer_id: str
+    max_cents: Cents
+    expires_s: UnixSeconds
+    declines: int = 0
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Cents authorised by a customer, by local day, for the last thirty days: ((day, cents), ...)."""
+
+    days: tuple[tuple[LocalDay, Cents], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One authorisation and all that came of it.
+
+    held_micro_sparks   c(a), fixed with bonus_bp when it was authorised
+    """
+
+    authorization_id: str
+    retailer_id: str
+    terminal_id: str
+    customer_id: str
+    reference: str
+    amount_cents: Cents
+    bonus_bp: Bp
+    state: str
+    decline_reason: str
+    held_micro_sparks: MicroSparks
+    captured_cents: Cents
+    refunded_cents: Cents
+    refunded_micro_sparks: MicroSparks
+    created_s: UnixSeconds
+    captured_s: UnixSeconds
+    expires_s: UnixSeconds
+    index: int
+
+
+Row: TypeAlias = (
+    Ledger
+    | Unit
+    | Meter
+    | DayOfUnit
+    | Decided
+    | Claim
+    | Holdings
+    | Customer
+    | Earnings
+    | Account
+    | Queue
+    | DeferredAward
+    | Event
+    | ZoneEvents
+    | Signal
+    | Retailer
+    | BusinessDay
+    | CheckoutCode
+    | Spending
+    | Purchase
+)
+
+ROWS: Final[dict[str, type[Row]]] = {
+    "ledger": Ledger,
+    "unit": Unit,
+    "meter": Meter,
+    "day": DayOfUnit,
+    "pack": Decided,
+    "claim": Claim,
+    "holdings": Holdings,
+    "customer": Customer,
+    "earnings": Earnings,
+    "account": Account,
+    "queue": Queue,
+    "deferred": DeferredAward,
+    "event": Event,
+    "events": ZoneEvents,
+    "signal": Signal,
+    "retailer": Retailer,
+    "business": BusinessDay,
+    "code": CheckoutCode,
+    "spending": Spending,
+    "purchase": Purchase,
+}
+
+LEDGER_KEY: Final = "ledger/"
+QUEUE_KEY: Final = "queue/"
+
+
+def unit_key(device_id: str) -> str:
+    """Key of a `Unit`."""
+    return f"unit/{device_id}"
+
+
+def meter_key(device_id: str) -> str:
+    """Key of a `Meter`."""
+    return f"meter/{device_id}"
+
+
+def day_key(device_id: str, day: LocalDay) -> str:
+    """Key of a `DayOfUnit`."""
+    return f"day/{device_id}/{day}"
+
+
+def pack_key(device_id: str, seq: int) -> str:
+    """Key of a `Decided`."""
+    return f"pack/{device_id}/{seq}"
+
+
+def claim_key(claim_hash: bytes) -> str:
+    """Key of a `Claim`."""
+    return f"claim/{claim_hash.hex()}"
+
+
+def customer_key(customer_id: str) -> str:
+    """Key of a `Customer`."""
+    return f"customer/{customer_id}"
+
+
+def holdings_key(customer_id: str) -> str:
+    """Key of a `Holdings`."""
+    return f"holdings/{customer_id}"
+
+
+def earnings_key(customer_id: str) -> str:
+    """Key of an `Earnings`."""
+    return f"earnings/{customer_id}"
+
+
+def account_key(asset: str, account: str) -> str:
+    """Key of an `Account`."""
+    return f"account/{asset}/{account}"
+
+
+def deferred_key(number: int) -> str:
+    """Key of a `DeferredAward`."""
+    return f"deferred/{number}"
+
+
+def event_key(event_id: str) -> str:
+    """Key of an `Event`."""
+    return f"event/{event_id}"
+
+
+def zone_key(zone: str) -> str:
+    """Key of a `ZoneEvents`."""
+    return f"events/{zone}"
+
+
+def signal_key(hour_s: UnixSeconds) -> str:
+    """Key of a `Signal`."""
+    return f"signal/{hour_s}"
+
+
+def retailer_key(retailer_id: str) -> str:
+    """Key of a `Retailer`."""
+    return f"retailer/{retailer_id}"
+
+
+def business_key(retailer_id: str, day: LocalDay) -> str:
+    """Key of a `BusinessDay`."""
+    return f"business/{retailer_id}/{day}"
+
+
+def code_key(code_hash: bytes) -> str:
+    """Key of a `CheckoutCode`."""
+    return f"code/{code_hash.hex()}"
+
+
+def spending_key(customer_id: str) -> str:
+    """Key of a `Spending`."""
+    return f"spending/{customer_id}"
+
+
+def purchase_key(authorization_id: str) -> str:
+    """Key of a `Purchase`."""
+    return f"purchase/{authorization_id}"
+
+
+class View(Protocol):
+    """The state before one command, and the facts of its execution that the writer gives.
+
+    programme  parameters of the active contract set
+    at_s       ledger time of this execution
+    index      the index its entry will have
+    """
+
+    @property
+    def programme(self) -> Programme: ...
+    @property
+    def at_s(self) -> UnixSeconds: ...
+    @property
+    def index(self) -> int: ...
+    def get(self, key: str) -> Row | None:
+        """The row under `key`, or None."""
+        ...
+
+
+def _read_all(cls: type[Row]) -> Callable[[Row], Any]:
+    return attrgetter(*(field.name for field in fields(cls)))
+
+
+_FIELDS: Final = {cls: _read_all(cls) for cls in ROWS.values()}
+_SINGLE: Final = {cls for cls in ROWS.values() if len(fields(cls)) == 1}
+
+
+def to_bytes(row: Row) -> bytes:
+    """A row as deterministic CBOR: the array of its fields."""
+    return cbor2.dumps(values(row))
+
+
+def values(row: Row) -> tuple[Any, ...]:
+    """The fields of a row, in their order."""
+    fields_of = _FIELDS[type(row)](row)
+    return (fields_of,) if type(row) in _SINGLE else tuple(fields_of)
+
+
+def from_bytes(key: str, data: bytes) -> Row:
+    """The row that `to_bytes` wrote under this key."""
+    row: Row = of_values(ROWS[key.partition("/")[0]], cbor2.loads(data))
+    return row
+
+
+def of_values(cls: Any, values: Sequence[Any]) -> Any:
+    """The row of class `cls` whose fields these are, in their order."""
+    frozen = [_frozen(value) for value in values]
+    if cls is Unit:
+        frozen[5] = tuple(UnitKey(*unit_key) for unit_key in frozen[5])
+    return cls(*frozen)
+
+
+def due_s(row: Row) -> UnixSeconds | None:
+    """When the ledger has to act on this row by itself, or None: a hold ends."""
+    return row.expires_s if isinstance(row, Purchase) and row.state == "authorized" else None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,135 @@
+"""How every other program speaks to the ledger: ask commands, read rows. The one part of this package they import.
+
+`Ledger` has two implementations that pass the same tests: `services.ledger.local` in the writer's own process, and
+`services.ledger.remote` over HTTP. Both answer once the batch is committed, never before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from contracts.commands import Request
+from contracts.effects import Posting, Reason
+from contracts.state import Decided, Row
+from contracts.units import UnixSeconds
+
+
+class LedgerUnavailable(Exception):
+    """The ledger did not answer, or cannot write now. What was asked may have happened: ask again with the same id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The request is on the ledger as entry `index`, executed at ledger time `at_s`; `result` as the contract gave it.
+
+    repeated  this id was asked before; nothing was done now, this is the first answer
+    """
+
+    index: int
+    at_s: UnixSeconds
+    result: Mapping[str, Any]
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The contract rejected the request; no entry was written."""
+
+    reason: Reason
+    facts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """The id was used before for something else (another digest)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The same id is being executed right now."""
+
+
+Outcome: TypeAlias = Accepted | Declined | Reused | Running
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One entry as its readers need it.
+
+    command  the fields of the command by name, with its kind under "kind"
+    """
+
+    index: int
+    at_s: UnixSeconds
+    kind: str
+    command: Mapping[str, Any]
+    postings: tuple[Posting, ...]
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PackEvidence:
+    """An accepted pack of a unit: its place on the ledger and the message as received."""
+
+    device_id: str
+    seq: int
+    index: int
+    start_s: UnixSeconds
+    end_s: UnixSeconds
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The log as last published."""
+
+    origin: str
+    size: int
+    root: bytes
+    at_s: UnixSeconds
+
+
+class Ledger(Protocol):
+    """Ask and read. Every method raises LedgerUnavailable if the ledger cannot answer."""
+
+    def submit(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Ask for all of them, wait until they are committed; answers in the same order."""
+        ...
+
+    async def ask(self, request: Request) -> Outcome:
+        """Ask for one without blocking the event loop; concurrent calls share a batch."""
+        ...
+
+    def rows(self, keys: Sequence[str]) -> list[Row | None]:
+        """The committed rows under these keys (any kind of `contracts.state`, packs too), in the same order."""
+        ...
+
+    async def read(self, keys: Sequence[str]) -> list[Row | None]:
+        """`rows` without blocking the event loop."""
+        ...
+
+    def find(self, kind: str, *, after: str = "", limit: int = 100) -> list[tuple[str, Row]]:
+        """Rows of one kind (not `pack`) by key in order, beginning after the key `after`."""
+        ...
+
+    def entries_of(
+        self, accounts: Sequence[str], *, before: int | None = None, limit: int = 50
+    ) -> list[Recorded]:
+        """Entries below index `before` with a posting on one of `accounts` in any asset, newest first."""
+        ...
+
+    def entry(self, index: int) -> Recorded | None:
+        """One entry, or None if the log has not that many."""
+        ...
+
+    def packs(self, device_id: str, *, from_s: UnixSeconds, to_s: UnixSeconds) -> list[PackEvidence]:
+        """The unit's accepted packs (second decisions too) that share a moment with [from_s, to_s), by start."""
+        ...
+
+    def refusals(self, device_id: str, *, after_seq: int, to_seq: int) -> list[tuple[int, Decided]]:
+        """The unit's refused packs with after_seq < seq <= to_seq, in order."""
+        ...
+
+    def head(self) -> Head:
+        """The log as last published."""
+        ...

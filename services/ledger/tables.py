@@ -1,0 +1,126 @@
+"""The ledger's tables, on SQLite and PostgreSQL alike. Only the writer writes them, in one transaction a batch.
+
+What is public is in `entries` and `tiles`; what is private is in `payloads`; `postings`, `state` and `packs` follow
+from these by re-execution, and `sparks ledger verify` compares every byte of them.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary
+from sqlmodel import Field, SQLModel
+
+
+def _big(*, primary_key: bool = False, nullable: bool = False, index: bool = False) -> Column[int]:
+    return Column(BigInteger, primary_key=primary_key, nullable=nullable, index=index, autoincrement=False)
+
+
+def _bytes(*, primary_key: bool = False, nullable: bool = False) -> Column[bytes]:
+    return Column(LargeBinary, primary_key=primary_key, nullable=nullable)
+
+
+class EntryRow(SQLModel, table=True):
+    """A leaf of the log: the public bytes of one entry (`entries.Entry`), and its time for range queries."""
+
+    __tablename__ = "entries"
+    index: int = Field(sa_column=_big(primary_key=True))
+    at_s: int = Field(sa_column=_big(index=True))
+    entry: bytes = Field(sa_column=_bytes())
+
+
+class PayloadRow(SQLModel, table=True):
+    """What an entry commits to: the request, the effects, each with its salt, and the answer to the caller."""
+
+    __tablename__ = "payloads"
+    index: int = Field(sa_column=_big(primary_key=True))
+    request: bytes = Field(sa_column=_bytes())
+    request_salt: bytes = Field(sa_column=_bytes())
+    effects: bytes = Field(sa_column=_bytes())
+    effects_salt: bytes = Field(sa_column=_bytes())
+    result: bytes = Field(sa_column=_bytes())
+
+
+class RequestRow(SQLModel, table=True):
+    """Which entry answered a caller's id, and the digest of what the caller was asked."""
+
+    __tablename__ = "requests"
+    id: bytes = Field(sa_column=_bytes(primary_key=True))
+    digest: bytes = Field(sa_column=_bytes())
+    index: int = Field(sa_column=_big(index=True))
+
+
+class RejectionRow(SQLModel, table=True):
+    """A request that was rejected and must be answered alike when it is sent again; no entry was written.
+
+    facts  deterministic CBOR of the rejection's facts
+    size   the tree size at which it was rejected
+    seal   SHA-256 over all the other fields, so that a changed byte shows
+    """
+
+    __tablename__ = "rejections"
+    id: bytes = Field(sa_column=_bytes(primary_key=True))
+    digest: bytes = Field(sa_column=_bytes())
+    reason: str
+    facts: bytes = Field(sa_column=_bytes())
+    at_s: int = Field(sa_column=_big(index=True))
+    size: int = Field(sa_column=_big())
+    seal: bytes = Field(sa_column=_bytes())
+
+
+class PostingRow(SQLModel, table=True):
+    """One leg of an entry; the legs of an entry sum to zero per asset."""
+
+    __tablename__ = "postings"
+    __table_args__ = (Index("ix_postings_account", "account", "asset", "index"),)
+    index: int = Field(sa_column=_big(primary_key=True))
+    leg: int = Field(primary_key=True)
+    asset: str
+    account: str
+    amount: int = Field(sa_column=_big())
+
+
+class StateRow(SQLModel, table=True):
+    """One row of `contracts.state` (all kinds but `pack`): its key, the entry that last wrote it, its bytes.
+
+    due_s  when the writer must act on it by itself (`contracts.state.due_s`)
+    """
+
+    __tablename__ = "state"
+    key: str = Field(primary_key=True)
+    version: int = Field(sa_column=_big())
+    value: bytes = Field(sa_column=_bytes())
+    due_s: int | None = Field(default=None, sa_column=_big(nullable=True, index=True))
+
+
+class PackRow(SQLModel, table=True):
+    """The `pack` rows of `contracts.state`, in columns, because fleets and series are asked for by unit and time.
+
+    version   the entry that last wrote it
+    index     the entry of the first decision;  again_at  that of the second, if any
+    """
+
+    __tablename__ = "packs"
+    __table_args__ = (Index("ix_packs_start", "device_id", "start_s"),)
+    device_id: str = Field(primary_key=True)
+    seq: int = Field(sa_column=_big(primary_key=True))
+    version: int = Field(sa_column=_big())
+    sha256: bytes = Field(sa_column=_bytes())
+    refusal: str
+    index: int = Field(sa_column=_big())
+    start_s: int = Field(sa_column=_big())
+    end_s: int = Field(sa_column=_big())
+    again_at: int | None = Field(default=None, sa_column=_big(nullable=True))
+
+
+class TileRow(SQLModel, table=True):
+    """A Merkle tile (C2SP tlog-tiles): 1 to 256 hashes; the rightmost of each level are the frontier."""
+
+    __tablename__ = "tiles"
+    level: int = Field(primary_key=True)
+    n: int = Field(sa_column=_big(primary_key=True))
+    hashes: bytes = Field(sa_column=_bytes())
+
+
+class CheckpointRow(SQLModel, table=True):
+    """A signed checkpoint, one for each committed batch."""
+
+    __tablename__ = "checkpoints"
+    size: int = Field(sa_column=_big(primary_key=True))
+    note: bytes = Field(sa_column=_bytes())
