@@ -1,0 +1,1 @@
+"""Tests of measured homes, read to be replayed."""
