@@ -104,11 +104,9 @@ class _Field(NamedTuple):
 
 
 _FLOWS: Final = ("pv", "load", "charge", "discharge", "import", "export")
-_SEQ: Final = _Field(_VALUE, None, 1, _INTEGER_MAX)
-_PREV: Final = _Field(_DATA, None, _HASH_LENGTH, _HASH_LENGTH)
 _FIELDS: Final[dict[str, _Field]] = {
-    "seq": _SEQ,
-    "prev": _PREV,
+    "seq": _Field(_VALUE, None, 1, _INTEGER_MAX),
+    "prev": _Field(_DATA, None, _HASH_LENGTH, _HASH_LENGTH),
     "lost": _Field(_VALUE, None, 1, _INTEGER_MAX),
     "interval": _Field(_VALUE, "s", -_INTEGER_MAX, _INTEGER_MAX),
     **dict.fromkeys(_FLOWS, _Field(_VALUE, "Wh", -_INTEGER_MAX, ENERGY_WH_MAX)),
@@ -158,7 +156,8 @@ def write(pack: Pack | GapPack) -> bytes:
 
 def _sound_pack(records: list[_Record]) -> Pack | GapPack | None:
     base = _base(records[0])
-    if base is None or not all(map(_is_sound_record, records, [True] + [False] * (len(records) - 1))):
+    soundness = (_is_sound_record(record, is_first=at == 0) for at, record in enumerate(records))
+    if base is None or not all(soundness):
         return None
     values = _values(records)
     if values is None:
@@ -190,7 +189,7 @@ def _device_id(record: _Record) -> str | None:
     return match[1] if match else None
 
 
-def _is_sound_record(record: _Record, is_first: bool) -> bool:
+def _is_sound_record(record: _Record, *, is_first: bool) -> bool:
     """Whether the labels, the name and all integers of a record are such as a pack may have."""
     for label, item in record.items():
         if type(label) is int:
