@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from contracts.wire.receipts import EventCall
 from device_sim.carry import NOTHING_WH, ExactFlows
 
 SECONDS_PER_HOUR: Final = 3600
@@ -45,22 +46,9 @@ class Battery:
         return int(stored_wh * 100 // self.capacity_wh) if self.capacity_wh else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """A demand event as a unit was asked to serve it (`contracts/wire`, type `event`).
-
-    discharge_w   what the battery shall give; None asks for all its power
-    reserve_pct   the event's own floor; the higher of it and the owner's holds
-    """
-
-    start_s: int
-    end_s: int
-    discharge_w: int | None = None
-    reserve_pct: int = 0
-
-    def covers(self, *, start_s: int, duration_s: int) -> bool:
-        """Return whether the interval lies wholly inside: only such a one is paid for responding."""
-        return self.start_s <= start_s and start_s + duration_s <= self.end_s
+def is_inside(event: EventCall, *, start_s: int, duration_s: int) -> bool:
+    """Return whether the interval lies wholly inside the event: only such a one is paid for responding."""
+    return event.start_s <= start_s and start_s + duration_s <= event.end_s
 
 
 def settle(
@@ -70,12 +58,13 @@ def settle(
     pv_wh: Fraction,
     load_wh: Fraction,
     duration_s: int,
-    event: Event | None = None,
+    event: EventCall | None = None,
 ) -> tuple[ExactFlows, Fraction]:
     """Return the interval's flows, which balance exactly, and what the battery holds after it.
 
     Outside an event the house serves itself: the surplus charges, the shortfall discharges, the grid does the
-    rest. In an event the battery does not charge, and gives at least what was asked even if the house needs less.
+    rest. In an event the battery does not charge, and gives at least what was asked, or all its power if no figure was,
+    even if the house needs less; the higher of the owner's reserve and the event's holds.
     """
     surplus_wh = pv_wh - load_wh
     charge_wh = discharge_wh = NOTHING_WH
@@ -101,7 +90,7 @@ def _charge_wh(battery: Battery, stored_wh: Fraction, surplus_wh: Fraction, dura
 
 
 def _discharge_wh(
-    battery: Battery, stored_wh: Fraction, shortfall_wh: Fraction, duration_s: int, event: Event | None
+    battery: Battery, stored_wh: Fraction, shortfall_wh: Fraction, duration_s: int, event: EventCall | None
 ) -> Fraction:
     limit_wh = _at_power_wh(battery.power_w, duration_s)
     wanted_wh, reserve_wh = shortfall_wh, battery.reserve_wh

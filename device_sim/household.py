@@ -1,9 +1,8 @@
 """Simulated homes near Toronto: who lives there, what they use, and what their meters then show."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from types import MappingProxyType
 from typing import Final
 from zlib import crc32
 from zoneinfo import ZoneInfo
@@ -13,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from contracts.wire.packs import Interval
-from device_sim.battery import Battery, Event, settle
+from contracts.wire.receipts import EventCall
+from device_sim.battery import Battery, is_inside, settle
 from device_sim.carry import Carry
 from device_sim.sun import Roof, air_temperature_c, generation_wh
 
@@ -24,7 +24,14 @@ LONGITUDES: Final = (-79.62, -79.20)
 BATTERIES: Final = ((6_400, 3_300), (10_000, 5_000), (13_500, 5_000), (13_500, 7_000))  # capacity wh, power w
 EFFICIENCY: Final = Fraction(9, 10)
 COMFORT_C: Final = 21.0  # above it the air conditioner works
-NO_EVENTS: Final[Mapping[str, Sequence[Event]]] = MappingProxyType({})
+
+Calls = Callable[[str, int], Sequence[EventCall]]
+"""The events that the unit of a home (its name) takes part in at a time (UTC seconds), the first to be served first."""
+
+
+def no_calls(_home: str, _now_s: int) -> Sequence[EventCall]:
+    """Return no event: nobody asks anything of anyone."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +76,12 @@ def live(
     interval_s: int,
     count: int,
     seed: int,
-    events: Mapping[str, Sequence[Event]] = NO_EVENTS,
+    calls: Calls = no_calls,
 ) -> dict[str, Iterator[Interval]]:
     """Return per home's name its `count` intervals from `start_s` (UTC) on, made one at a time.
 
     interval_s   divides an hour, and start_s is a multiple of it: no interval crosses one
-    events       per name; read anew for every interval, so an event that a unit hears of while it lives counts
+    calls        asked anew for every interval, so an event that a unit hears of while its home lives is served
     Raises ValueError if the intervals would not fit into hours.
     """
     if interval_s < 60 or 3600 % interval_s or interval_s % 60 or start_s % interval_s:
@@ -88,7 +95,7 @@ def live(
             load_wh=consumption_wh(home, **span),
             start_s=start_s,
             interval_s=interval_s,
-            events=events.get(home.name, ()),
+            calls=calls,
         )
         for home, pv_wh in zip(homes, generated_wh, strict=True)
     }
@@ -162,19 +169,21 @@ def _intervals(
     load_wh: NDArray[np.float64],
     start_s: int,
     interval_s: int,
-    events: Sequence[Event],
+    calls: Calls,
 ) -> Iterator[Interval]:
     stored_wh = home.battery.reserve_wh  # at first it holds nothing that anybody could take out
     carry = Carry()
     for index in range(len(pv_wh)):
         at_s = start_s + index * interval_s
+        inside = (e for e in calls(home.name, at_s) if is_inside(e, start_s=at_s, duration_s=interval_s))
+        event = next(inside, None)
         flows, stored_wh = settle(
             home.battery,
             stored_wh,
             pv_wh=_milli(pv_wh[index]),
             load_wh=_milli(load_wh[index]),
             duration_s=interval_s,
-            event=next((e for e in events if e.covers(start_s=at_s, duration_s=interval_s)), None),
+            event=event,
         )
         soc_pct = home.battery.soc_pct(stored_wh)
         yield carry.interval(start_s=at_s, duration_s=interval_s, flows=flows, soc_pct=soc_pct)

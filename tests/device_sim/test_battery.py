@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_sim.battery import Battery, Event, settle
+from contracts.wire.receipts import EventCall
+from device_sim.battery import Battery, is_inside, settle
 from device_sim.carry import Carry
 from tests.device_sim.acceptance import is_balanced, is_never_negative, is_within_nameplate
 
@@ -19,13 +20,6 @@ BATTERIES = st.builds(
     efficiency=st.fractions(min_value=Fraction(1, 2), max_value=1, max_denominator=100),
     reserve_pct=st.integers(0, 100),
 )
-EVENTS = st.none() | st.builds(
-    Event,
-    start_s=st.just(0),
-    end_s=st.just(HOUR_S),
-    discharge_w=st.none() | st.integers(0, 10_000),
-    reserve_pct=st.integers(0, 100),
-)
 
 
 def a_battery(reserve_pct: int = 20) -> Battery:
@@ -34,13 +28,25 @@ def a_battery(reserve_pct: int = 20) -> Battery:
     )
 
 
-def an_event(discharge_w: int | None = 3_000, reserve_pct: int = 0) -> Event:
-    return Event(start_s=0, end_s=HOUR_S, discharge_w=discharge_w, reserve_pct=reserve_pct)
+def an_event(discharge_w: int | None = 3_000, reserve_pct: int = 0) -> EventCall:
+    return EventCall(
+        device_id="home-001",
+        id="heat-wave",
+        issued_s=0,
+        expires_s=HOUR_S,
+        start_s=0,
+        end_s=HOUR_S,
+        discharge_w=discharge_w,
+        reserve_pct=reserve_pct,
+    )
+
+
+EVENTS = st.none() | st.builds(an_event, st.none() | st.integers(0, 10_000), st.integers(0, 100))
 
 
 @given(BATTERIES, st.lists(st.tuples(ENERGIES_WH, ENERGIES_WH, EVENTS), max_size=30))
 def test_every_interval_of_any_battery_would_be_accepted(
-    battery: Battery, days: list[tuple[Fraction, Fraction, Event | None]]
+    battery: Battery, days: list[tuple[Fraction, Fraction, EventCall | None]]
 ) -> None:
     stored_wh, carry = battery.reserve_wh, Carry()
 
@@ -112,9 +118,9 @@ def test_the_higher_reserve_holds_in_an_event(owners_pct: int, events_pct: int) 
     assert stored_wh == 6_000
 
 
-@pytest.mark.parametrize(("start_s", "is_covered"), [(0, True), (3_300, True), (3_301, False), (-1, False)])
-def test_only_an_interval_wholly_inside_an_event_is_covered(start_s: int, is_covered: bool) -> None:
-    assert an_event().covers(start_s=start_s, duration_s=300) is is_covered
+@pytest.mark.parametrize(("start_s", "lies_inside"), [(0, True), (3_300, True), (3_301, False), (-1, False)])
+def test_only_an_interval_wholly_within_an_event_is_inside(start_s: int, lies_inside: bool) -> None:
+    assert is_inside(an_event(), start_s=start_s, duration_s=300) is lies_inside
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contracts.wire.packs import Interval
-from device_sim.battery import Event
+from contracts.wire.receipts import EventCall
 from device_sim.household import Home, live, neighbourhood
 from tests.device_sim.acceptance import is_balanced, is_never_negative, is_within_nameplate
 
@@ -93,11 +93,22 @@ def test_clouds_dim_one_neighbour_after_the_other() -> None:
 
 def test_an_event_heard_of_while_the_home_lives_is_obeyed(homes: list[Home], days: dict[str, list[Interval]]) -> None:
     home = homes[0]
-    heard: list[Event] = []
-    lives = live([home], start_s=SUMMER_DAY_S, interval_s=300, count=DAY, seed=1, events={home.name: heard})[home.name]
+    heard: list[EventCall] = []
+    lives = live([home], start_s=SUMMER_DAY_S, interval_s=300, count=DAY, seed=1, calls=lambda *_: heard)[home.name]
 
     before = [next(lives) for _ in range(DAY // 2)]
-    heard.append(Event(start_s=EVENING_S, end_s=EVENING_S + 1800, discharge_w=2_400))
+    heard.append(
+        EventCall(
+            device_id=home.name,
+            id="heat-wave",
+            issued_s=EVENING_S - 600,
+            expires_s=EVENING_S,
+            start_s=EVENING_S,
+            end_s=EVENING_S + 1800,
+            discharge_w=2_400,
+            reserve_pct=0,
+        )
+    )
     after = list(lives)
 
     during = [interval for interval in after if EVENING_S <= interval.start_s < EVENING_S + 1800]
