@@ -1,4 +1,4 @@
-"""What a command did (`Effects`), or why it did nothing (`Rejected`), and the `Draft` in which contracts write it down."""
+"""What a command did (`Effects`), or why it did nothing (`Rejected`); the `Draft` in which contracts write."""
 
 import hashlib
 from collections.abc import Mapping

@@ -44,7 +44,7 @@ def record(draft: Draft, command: RecordPack) -> Effects | Rejected:
         refusal = judged
     if refusal is None:
         raise AssertionError("a bad pack always has a refusal")
-    return _refuse(draft, unit, meter, content.seq, sha256, refusal)
+    return _refuse(draft, unit, meter, refusal, seq=content.seq, sha256=sha256)
 
 
 def declare_lost(draft: Draft, command: DeclareLost) -> Effects | Rejected:
@@ -158,7 +158,7 @@ def _accept(draft: Draft, unit: Unit, pack: Pack, sha256: bytes, judged: Judged)
     return _award(draft, unit, judged, outcome="accepted", seq=pack.seq, pack=sha256)
 
 
-def _refuse(draft: Draft, unit: Unit, meter: Meter, seq: int, sha256: bytes, refusal: Refusal) -> Effects:
+def _refuse(draft: Draft, unit: Unit, meter: Meter, refusal: Refusal, *, seq: int, sha256: bytes) -> Effects:
     draft.put(state.pack_key(unit.device_id, seq), Decided(sha256, refusal, draft.index, 0, 0))
     _move_on(draft, unit, meter, seq=seq, sha256=sha256)
     return draft.effects(outcome="refused", reason=str(refusal), seq=seq, pack=sha256)

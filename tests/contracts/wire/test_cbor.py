@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from contracts.wire.cbor import DEPTH_MAX, NotDeterministic, decode, encode
 
 INTEGERS = (
-    st.integers()
-    | st.integers(-(2**70), 2**70)
-    | st.sampled_from([2**k - d for k in (8, 16, 32, 64) for d in (0, 1)])
+    st.integers() | st.integers(-(2**70), 2**70) | st.sampled_from([2**k - d for k in (8, 16, 32, 64) for d in (0, 1)])
 )
 SCALARS = INTEGERS | st.binary() | st.text() | st.booleans() | st.none() | st.floats(allow_nan=False)
 KEYS = st.integers(-(2**64), 2**64 - 1) | st.binary() | st.text()
@@ -137,9 +135,7 @@ def test_no_tag_is_given_a_meaning(value: object) -> None:
             decode(cbor2.dumps(cbor2.CBORTag(tag, value)))
 
 
-@given(
-    st.binary() | VALUES.map(encode) | VALUES.map(lambda value: cbor2.dumps(value, canonical=True)), st.data()
-)
+@given(st.binary() | VALUES.map(encode) | VALUES.map(lambda value: cbor2.dumps(value, canonical=True)), st.data())
 def test_any_bytes_are_read_exactly_or_refused_and_nothing_else(encoding: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(encoding)))
     hostile = encoding[:at] + data.draw(st.binary(max_size=3)) + encoding[at + data.draw(st.integers(0, 2)) :]

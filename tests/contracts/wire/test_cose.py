@@ -95,9 +95,7 @@ def test_each_valid_vector_is_read_to_its_exact_bytes(vector: dict[str, Any]) ->
     assert is_signed_by(sign1, bytes.fromhex(vector["public_key"])) == (not vector["external_aad"])
 
 
-@pytest.mark.parametrize(
-    "vector", [v for v in VALID if not v["external_aad"]], ids=lambda vector: str(vector["why"])
-)
+@pytest.mark.parametrize("vector", [v for v in VALID if not v["external_aad"]], ids=lambda vector: str(vector["why"]))
 def test_a_message_is_built_to_the_bytes_of_its_vector(vector: dict[str, Any]) -> None:
     seeds = {device["public_key"]: bytes.fromhex(device["seed"]) for device in SHARED["devices"]}
     sign1 = parsed(bytes.fromhex(vector["cose_sign1"]))

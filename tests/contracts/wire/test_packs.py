@@ -39,9 +39,7 @@ GAP_PACKS = st.builds(GapPack, DEVICE_IDS, SEQS, HASHES, SEQS)
 def packs(draw: st.DrawFn) -> Pack:
     start_s, duration_s = draw(st.integers(2**28, 2**40)), draw(st.integers(1, 3600))
     count = draw(st.integers(1, 5))
-    rows = draw(
-        st.lists(st.tuples(*[ENERGIES] * 6, st.none() | st.integers(0, 100)), min_size=count, max_size=count)
-    )
+    rows = draw(st.lists(st.tuples(*[ENERGIES] * 6, st.none() | st.integers(0, 100)), min_size=count, max_size=count))
     intervals = (Interval(start_s + k * duration_s, duration_s, *row) for k, row in enumerate(rows))
     return Pack(draw(DEVICE_IDS), draw(SEQS), draw(HASHES), tuple(intervals))
 
@@ -184,12 +182,8 @@ MALFORMED: dict[str, Records] = {
     "a soc of another unit": with_record("soc", {1: "%"}),
     "a soc that is a float": with_record("soc", {2: 55.0}),
     "a soc of no interval": with_more({0: "soc", 1: "%EL", 2: 5, 6: 1800}),
-    "a gap between intervals": [
-        record | ({6: 1800} if 6 in record else {}) for record in records_of(a_pack())
-    ],
-    "an interval before the start": [
-        record | ({6: -900} if 6 in record else {}) for record in records_of(a_pack())
-    ],
+    "a gap between intervals": [record | ({6: 1800} if 6 in record else {}) for record in records_of(a_pack())],
+    "an interval before the start": [record | ({6: -900} if 6 in record else {}) for record in records_of(a_pack())],
     "no interval at all": records_of(a_pack())[:3],
     "too many intervals": records_of(a_pack(INTERVALS_MAX))
     + [{0: name, 1: "Wh", 2: 0, 6: INTERVALS_MAX * 900} for name in FLOWS],
@@ -298,9 +292,7 @@ def test_a_gap_pack_may_state_a_time() -> None:
 
 LABELS = st.integers(-8, 12) | st.sampled_from(["x", "x_"])
 NAMES = st.sampled_from([*FLOWS, "seq", "prev", "interval", "lost", "soc", "other"])
-ITEMS = (
-    NAMES | st.integers() | st.floats() | st.booleans() | st.none() | st.binary() | st.lists(st.integers())
-)
+ITEMS = NAMES | st.integers() | st.floats() | st.booleans() | st.none() | st.binary() | st.lists(st.integers())
 RECORDS = st.dictionaries(LABELS, ITEMS)
 
 

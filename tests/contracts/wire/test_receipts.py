@@ -126,9 +126,7 @@ def test_an_odd_receipt_is_unreadable(oddity: dict[str, Any]) -> None:
     [(whole, key) for whole in (A_RESEND, AN_EVENT, A_CANCELLATION) for key in whole if key != "discharge_w"],
 )
 def test_an_instruction_without_one_of_its_keys_is_unreadable(instruction: dict[str, Any], key: str) -> None:
-    assert (
-        read_instruction(encode({name: value for name, value in instruction.items() if name != key})) is None
-    )
+    assert read_instruction(encode({name: value for name, value in instruction.items() if name != key})) is None
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,7 @@ def test_a_signature_with_the_group_order_added_is_another_one() -> None:
 
 
 @given(public_key=st.binary(max_size=40), message=st.binary(), signature=st.binary(max_size=70))
-def test_chance_bytes_never_verify_and_never_raise(
-    public_key: bytes, message: bytes, signature: bytes
-) -> None:
+def test_chance_bytes_never_verify_and_never_raise(public_key: bytes, message: bytes, signature: bytes) -> None:
     assert not verify(public_key, message, signature)
 
 
