@@ -4,9 +4,10 @@ Pure: the same state, time and command give the same effects on every member's m
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from contracts import accounts, fleet, participation, programmes, recording, redemption, settlement, signals, state
@@ -114,15 +115,18 @@ def first_reads(command: Command) -> tuple[str, ...]:
 def version(programme: str = "ontario") -> bytes:
     """The contract set's version: SHA-256 over the contracts' code and the programme's parameters."""
     digest = hashlib.sha256()
-    root = files("contracts")
-    sources = {
-        f"{place}{entry.name}": entry.read_bytes()
-        for place, folder in (("", root), ("programmes/", root / "programmes"), ("wire/", root / "wire"))
-        for entry in folder.iterdir()
-        if entry.name.endswith(".py")
-    }
+    sources = dict(_sources(files("contracts"), ""))
     sources[f"programmes/{programme}.toml"] = programmes.source(programme).encode()
     for name, source in sorted(sources.items()):
         digest.update(len(name).to_bytes(4, "big") + name.encode())
         digest.update(len(source).to_bytes(8, "big") + source)
     return digest.digest()
+
+
+def _sources(folder: Traversable, place: str) -> Iterator[tuple[str, bytes]]:
+    """Every Python file below a folder of the contracts, by its path."""
+    for item in folder.iterdir():
+        if item.is_dir():
+            yield from _sources(item, f"{place}{item.name}/")
+        elif item.name.endswith(".py"):
+            yield f"{place}{item.name}", item.read_bytes()

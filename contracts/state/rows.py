@@ -1,15 +1,7 @@
-"""What the ledger knows: one frozen row for each thing, under a key of text `kind/name`, and `View`, the window on it.
+"""One frozen row for each thing that the ledger knows, and `View`, the window on them."""
 
-Rows are stored as CBOR arrays of their fields, tuples nested as arrays: without maps and floats, so the shortest
-encoding is the only one. A key's first part names its row type (`ROWS`). Nothing here decides anything.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from operator import attrgetter
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
-
-import cbor2
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from contracts.programmes import Programme
 from contracts.units import Bp, Cents, LocalDay, MgCo2e, MgPerWh, MicroSparks, UnixSeconds, Watt, Wh
@@ -312,99 +304,6 @@ ROWS: Final[dict[str, type[Row]]] = {
     "purchase": Purchase,
 }
 
-LEDGER_KEY: Final = "ledger/"
-QUEUE_KEY: Final = "queue/"
-
-
-def unit_key(device_id: str) -> str:
-    """Key of a `Unit`."""
-    return f"unit/{device_id}"
-
-
-def meter_key(device_id: str) -> str:
-    """Key of a `Meter`."""
-    return f"meter/{device_id}"
-
-
-def day_key(device_id: str, day: LocalDay) -> str:
-    """Key of a `DayOfUnit`."""
-    return f"day/{device_id}/{day}"
-
-
-def pack_key(device_id: str, seq: int) -> str:
-    """Key of a `Decided`."""
-    return f"pack/{device_id}/{seq}"
-
-
-def claim_key(claim_hash: bytes) -> str:
-    """Key of a `Claim`."""
-    return f"claim/{claim_hash.hex()}"
-
-
-def customer_key(customer_id: str) -> str:
-    """Key of a `Customer`."""
-    return f"customer/{customer_id}"
-
-
-def holdings_key(customer_id: str) -> str:
-    """Key of a `Holdings`."""
-    return f"holdings/{customer_id}"
-
-
-def earnings_key(customer_id: str) -> str:
-    """Key of an `Earnings`."""
-    return f"earnings/{customer_id}"
-
-
-def account_key(asset: str, account: str) -> str:
-    """Key of an `Account`."""
-    return f"account/{asset}/{account}"
-
-
-def deferred_key(number: int) -> str:
-    """Key of a `DeferredAward`."""
-    return f"deferred/{number}"
-
-
-def event_key(event_id: str) -> str:
-    """Key of an `Event`."""
-    return f"event/{event_id}"
-
-
-def zone_key(zone: str) -> str:
-    """Key of a `ZoneEvents`."""
-    return f"events/{zone}"
-
-
-def signal_key(hour_s: UnixSeconds) -> str:
-    """Key of a `Signal`."""
-    return f"signal/{hour_s}"
-
-
-def retailer_key(retailer_id: str) -> str:
-    """Key of a `Retailer`."""
-    return f"retailer/{retailer_id}"
-
-
-def business_key(retailer_id: str, day: LocalDay) -> str:
-    """Key of a `BusinessDay`."""
-    return f"business/{retailer_id}/{day}"
-
-
-def code_key(code_hash: bytes) -> str:
-    """Key of a `CheckoutCode`."""
-    return f"code/{code_hash.hex()}"
-
-
-def spending_key(customer_id: str) -> str:
-    """Key of a `Spending`."""
-    return f"spending/{customer_id}"
-
-
-def purchase_key(authorization_id: str) -> str:
-    """Key of a `Purchase`."""
-    return f"purchase/{authorization_id}"
-
 
 class View(Protocol):
     """The state before one command, and the facts of its execution that the writer gives.
@@ -423,45 +322,3 @@ class View(Protocol):
     def get(self, key: str) -> Row | None:
         """The row under `key`, or None."""
         ...
-
-
-def _read_all(cls: type[Row]) -> Callable[[Row], Any]:
-    return attrgetter(*(field.name for field in fields(cls)))
-
-
-_FIELDS: Final = {cls: _read_all(cls) for cls in ROWS.values()}
-_SINGLE: Final = {cls for cls in ROWS.values() if len(fields(cls)) == 1}
-
-
-def to_bytes(row: Row) -> bytes:
-    """A row as deterministic CBOR: the array of its fields."""
-    return cbor2.dumps(values(row))
-
-
-def values(row: Row) -> tuple[Any, ...]:
-    """The fields of a row, in their order."""
-    fields_of = _FIELDS[type(row)](row)
-    return (fields_of,) if type(row) in _SINGLE else tuple(fields_of)
-
-
-def from_bytes(key: str, data: bytes) -> Row:
-    """The row that `to_bytes` wrote under this key."""
-    row: Row = of_values(ROWS[key.partition("/")[0]], cbor2.loads(data))
-    return row
-
-
-def of_values(cls: Any, values: Sequence[Any]) -> Any:
-    """The row of class `cls` whose fields these are, in their order."""
-    frozen = [_frozen(value) for value in values]
-    if cls is Unit:
-        frozen[5] = tuple(UnitKey(*unit_key) for unit_key in frozen[5])
-    return cls(*frozen)
-
-
-def due_s(row: Row) -> UnixSeconds | None:
-    """When the ledger has to act on this row by itself, or None: a hold ends."""
-    return row.expires_s if isinstance(row, Purchase) and row.state == "authorized" else None
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,56 @@
+"""Rows as bytes: CBOR arrays of their fields, tuples nested as arrays.
+
+Without maps and floats, so that the shortest encoding is the only one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, Final
+
+import cbor2
+
+from contracts.state.rows import ROWS, Purchase, Row, Unit, UnitKey
+from contracts.units import UnixSeconds
+
+
+def _read_all(cls: type[Row]) -> Callable[[Row], Any]:
+    return attrgetter(*(field.name for field in fields(cls)))
+
+
+_FIELDS: Final = {cls: _read_all(cls) for cls in ROWS.values()}
+_SINGLE: Final = {cls for cls in ROWS.values() if len(fields(cls)) == 1}
+
+
+def to_bytes(row: Row) -> bytes:
+    """A row as deterministic CBOR: the array of its fields."""
+    return cbor2.dumps(values(row))
+
+
+def values(row: Row) -> tuple[Any, ...]:
+    """The fields of a row, in their order."""
+    fields_of = _FIELDS[type(row)](row)
+    return (fields_of,) if type(row) in _SINGLE else tuple(fields_of)
+
+
+def from_bytes(key: str, data: bytes) -> Row:
+    """The row that `to_bytes` wrote under this key."""
+    row: Row = of_values(ROWS[key.partition("/")[0]], cbor2.loads(data))
+    return row
+
+
+def of_values(cls: Any, values: Sequence[Any]) -> Any:
+    """The row of class `cls` whose fields these are, in their order."""
+    frozen = [_frozen(value) for value in values]
+    if cls is Unit:
+        frozen[5] = tuple(UnitKey(*unit_key) for unit_key in frozen[5])
+    return cls(*frozen)
+
+
+def due_s(row: Row) -> UnixSeconds | None:
+    """When the ledger has to act on this row by itself, or None: a hold ends."""
+    return row.expires_s if isinstance(row, Purchase) and row.state == "authorized" else None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
