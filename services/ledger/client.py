@@ -46,10 +46,20 @@ class Reused:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The same id is being executed right now."""
+    """The same id is being executed right now, for another caller."""
 
 
-Outcome: TypeAlias = Accepted | Declined | Reused | Running
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Executing the request raised, which is a bug: nothing of it happened, and the rest of its batch is unharmed.
+
+    error  what was raised, for the operator; never shown to a caller of an API
+    """
+
+    error: str
+
+
+Outcome: TypeAlias = Accepted | Declined | Reused | Running | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +122,7 @@ class Ledger(Protocol):
         """Rows of one kind (not `pack`) by key in order, beginning after the key `after`."""
         ...
 
-    def entries_of(
-        self, accounts: Sequence[str], *, before: int | None = None, limit: int = 50
-    ) -> list[Recorded]:
+    def entries_of(self, accounts: Sequence[str], *, before: int | None = None, limit: int = 50) -> list[Recorded]:
         """Entries below index `before` with a posting on one of `accounts` in any asset, newest first."""
         ...
 

@@ -4,16 +4,28 @@ What is public is in `entries` and `tiles`; what is private is in `payloads`; `p
 from these by re-execution, and `sparks ledger verify` compares every byte of them.
 """
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, text
 from sqlmodel import Field, SQLModel
+
+_IS_DUE: Final = text("due_s IS NOT NULL")
+_ONLY_DUE: Final[dict[str, Any]] = {"sqlite_where": _IS_DUE, "postgresql_where": _IS_DUE}
 
 
 def _big(*, primary_key: bool = False, nullable: bool = False, index: bool = False) -> Column[int]:
-    return Column(BigInteger, primary_key=primary_key, nullable=nullable, index=index, autoincrement=False)
+    """64 bits. On SQLite only an INTEGER, which has as many, can be the row id itself."""
+    big = BigInteger().with_variant(Integer(), "sqlite")
+    return Column(big, primary_key=primary_key, nullable=nullable, index=index, autoincrement=False)
 
 
 def _bytes(*, primary_key: bool = False, nullable: bool = False) -> Column[bytes]:
     return Column(LargeBinary, primary_key=primary_key, nullable=nullable)
+
+
+def _key(*, primary_key: bool = False) -> Column[str]:
+    """Text that is read in ranges: ordered by its bytes, whatever language the database speaks."""
+    return Column(String().with_variant(String(collation="C"), "postgresql"), primary_key=primary_key, nullable=False)
 
 
 class EntryRow(SQLModel, table=True):
@@ -43,7 +55,7 @@ class RequestRow(SQLModel, table=True):
     __tablename__ = "requests"
     id: bytes = Field(sa_column=_bytes(primary_key=True))
     digest: bytes = Field(sa_column=_bytes())
-    index: int = Field(sa_column=_big(index=True))
+    index: int = Field(sa_column=_big())
 
 
 class RejectionRow(SQLModel, table=True):
@@ -68,7 +80,7 @@ class PostingRow(SQLModel, table=True):
     """One leg of an entry; the legs of an entry sum to zero per asset."""
 
     __tablename__ = "postings"
-    __table_args__ = (Index("ix_postings_account", "account", "asset", "index"),)
+    __table_args__ = (Index("ix_postings_account", "account", "index"),)
     index: int = Field(sa_column=_big(primary_key=True))
     leg: int = Field(primary_key=True)
     asset: str
@@ -83,10 +95,11 @@ class StateRow(SQLModel, table=True):
     """
 
     __tablename__ = "state"
-    key: str = Field(primary_key=True)
+    __table_args__ = (Index("ix_state_due_s", "due_s", **_ONLY_DUE),)
+    key: str = Field(sa_column=_key(primary_key=True))
     version: int = Field(sa_column=_big())
     value: bytes = Field(sa_column=_bytes())
-    due_s: int | None = Field(default=None, sa_column=_big(nullable=True, index=True))
+    due_s: int | None = Field(default=None, sa_column=_big(nullable=True))
 
 
 class PackRow(SQLModel, table=True):

@@ -1,0 +1,159 @@
+"""The database on either engine: how it is opened, how a transaction begins and ends, how its schema is made.
+
+Owns the difference between SQLite and PostgreSQL, and what their failures are called here. Knows no table.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, event, exc
+from sqlalchemy.engine import URL, make_url
+from sqlmodel import Session
+
+SQLITE: Final = "sqlite"
+BUSY_S_MAX: Final = 10
+"""How long a writer of SQLite waits for another one."""
+CONNECT_S_MAX: Final = 5
+POOL_SIZE: Final = 5
+POOL_OVERFLOW: Final = 3
+
+_WRITES: Final = "sparks_writes"
+_MIGRATION_LOCK: Final = 0x5350_4152_4B53_0000  # any number, the same in every program that migrates
+# SQLSTATE class 54 is a statement beyond a limit of the server: it fails again whenever it is tried.
+_BEYOND_A_LIMIT: Final = "54"
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached, is full, or cannot be written now. What was under way may have happened."""
+
+
+class OtherSchema(Exception):
+    """The database was made by another version of this program; one line says so."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise the drivers' "cannot now" as DatabaseUnavailable; what only a bug can cause passes as it is."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
+        if not _is_passing(error.orig):
+            raise
+        raise DatabaseUnavailable(str(error.orig)) from error
+    except exc.TimeoutError as error:
+        raise DatabaseUnavailable("no connection became free") from error
+    except (psycopg.Error, sqlite3.Error) as error:
+        if not _is_passing(error):
+            raise
+        raise DatabaseUnavailable(str(error)) from error
+
+
+def _is_passing(error: BaseException | None) -> bool:
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return True  # the server we reach has become a standby
+    if isinstance(error, psycopg.OperationalError):
+        return not (error.sqlstate or "").startswith(_BEYOND_A_LIMIT)
+    return isinstance(error, psycopg.InterfaceError | sqlite3.OperationalError)
+
+
+def engine(url: str) -> Engine:
+    """Return the engine of a `sqlite:///` or `postgresql://` URL; nothing is connected yet."""
+    parsed = make_url(url)
+    return _sqlite(parsed) if parsed.get_backend_name() == SQLITE else _postgres(parsed)
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """Give a session that is committed at the end, or rolled back if anything is raised.
+
+    On SQLite the write lock is taken at once, so that two who read and then write never find out at the end.
+    """
+    with translated(), Session(engine.execution_options(**{_WRITES: True})) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """Give a session that only reads; on SQLite it sees one moment and waits for nobody."""
+    with translated(), Session(engine) as session:
+        yield session
+
+
+def is_sqlite(engine: Engine) -> bool:
+    """Tell the two engines apart."""
+    return engine.dialect.name == SQLITE
+
+
+def _sqlite(url: URL) -> Engine:
+    made = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_S_MAX, "check_same_thread": False})
+    event.listen(made, "connect", _prepare_sqlite)
+    event.listen(made, "begin", _begin_sqlite)
+    return made
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver would begin transactions by itself, and too late; `_begin_sqlite` does it instead.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgres(url: URL) -> Engine:
+    return sqlalchemy.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=CONNECT_S_MAX,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_S_MAX},
+    )
+
+
+# --- schema ----------------------------------------------------------------------------------------------------------
+
+
+def migrate(url: str) -> None:
+    """Bring the schema to this program's version; programs that start together wait for each other.
+
+    Raises OtherSchema if the database is of a version that this program does not know, or DatabaseUnavailable.
+    """
+    with _migrating(url) as (connection, config):
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+        if unknown:
+            raise OtherSchema(f"the database is of version {', '.join(sorted(unknown))}, which this program is not")
+        command.upgrade(config, "heads")
+
+
+def unmigrate(url: str) -> None:
+    """Take every table of ours away again, with all that is in them."""
+    with _migrating(url) as (_, config):
+        command.downgrade(config, "base")
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[tuple[Connection, Config]]:
+    made = engine(url)
+    try:
+        with translated(), made.execution_options(**{_WRITES: True}).begin() as connection:
+            if not is_sqlite(made):
+                lock = sqlalchemy.func.pg_advisory_xact_lock(_MIGRATION_LOCK)
+                connection.execute(sqlalchemy.select(lock))
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", "migrations:")
+            yield connection, config
+    finally:
+        made.dispose()
