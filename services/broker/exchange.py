@@ -1,0 +1,205 @@
+"""The embedded broker's exchange: amqtt's listener and packets, our log-in, sessions and routing.
+
+Written against amqtt 0.12.1, whose own way through these steps ends a session before it has asked for the
+password, shows every client that connects the retained messages of all others, marks a client that came
+back as gone when its earlier connection ends, and loses messages when a client subscribes while another's
+message is on its way. Its plugins are not loaded: they would publish $SYS figures and log every packet.
+"""
+
+import asyncio
+import contextlib
+import socket
+from functools import partial
+from typing import Any, Final
+
+from amqtt.adapters import ReaderAdapter, StreamWriterAdapter, WriterAdapter
+from amqtt.broker import Broker, RetainedApplicationMessage
+from amqtt.contexts import Action, BrokerConfig, ListenerConfig
+from amqtt.errors import NoDataError
+from amqtt.mqtt.connack import NOT_AUTHORIZED, ConnackPacket
+from amqtt.mqtt.constants import QOS_0, QOS_1
+from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
+from amqtt.session import ApplicationMessage, IncomingApplicationMessage, OutgoingApplicationMessage, Session
+
+from services.broker import topics
+from services.broker.accounts import Login, TableAccounts
+from services.broker.connection import BoundedReader, Connection
+
+# The platform's messages wait for it, and with them the acknowledgements: units hold what they have on disk.
+PLATFORM_WAITING_MAX: Final = 10_000
+# A unit that does not listen loses its oldest: a receipt is cumulative and retained, a command is repeated.
+UNIT_WAITING_MAX: Final = 100
+LOG_IN_S_MAX: Final = 10
+CLOSE_S_MAX: Final = 1
+
+
+class Exchange(Broker):
+    """An MQTT 3.1.1 broker for one platform and its units on a socket that listens already."""
+
+    def __init__(self, listening: socket.socket, accounts: TableAccounts, platform: Login) -> None:
+        host, port = listening.getsockname()[:2]
+        listener = ListenerConfig(bind=f"{host}:{port}")
+        super().__init__(BrokerConfig(listeners={"default": listener}, plugins={}))
+        self._listening = listening
+        self._accounts = accounts
+        self._platform = platform
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        """Serve one client until it leaves."""
+        await self._client_connected(listener_name, BoundedReader(reader), StreamWriterAdapter(writer))
+
+    async def add_subscription(self, subscription: tuple[str, int], session: Session) -> int:
+        """Return the QoS granted, 1 at most, or 0x80 where the access rule says no."""
+        topic_filter, qos = subscription
+        return await super().add_subscription((topic_filter, min(qos, QOS_1)), session)
+
+    async def _create_server_instance(self, listener_name: str, *_: Any) -> asyncio.Server:
+        return await asyncio.start_server(
+            partial(self.stream_connected, listener_name=listener_name), sock=self._listening
+        )
+
+    # --- log-in and sessions
+
+    async def _initialize_client_session(
+        self, reader: ReaderAdapter, writer: WriterAdapter, remote_address: str, remote_port: int
+    ) -> tuple[BrokerProtocolHandler, Session]:
+        asked = await self._log_in(reader, writer)
+        # Two users may choose the same client id: a session belongs to its user.
+        asked.client_id = f"{asked.username}/{asked.client_id}"
+        session, earlier = await self._session_for(asked)
+        connection = Connection(self.plugins_manager, self._take)
+        connection.attach(session, reader, writer)
+        self._sessions[asked.client_id] = (session, connection)
+        if earlier is not None:
+            await self._close(earlier)
+        return connection, session
+
+    async def _log_in(self, reader: ReaderAdapter, writer: WriterAdapter) -> Session:
+        """Return what an admitted client asks for; else close the connection and raise NoDataError."""
+        try:
+            async with asyncio.timeout(LOG_IN_S_MAX):
+                _, asked = await BrokerProtocolHandler.init_from_connect(reader, writer, self.plugins_manager)
+                if await self._is_admitted(asked):
+                    return asked
+                await ConnackPacket.build(0, NOT_AUTHORIZED).to_stream(writer)
+            refusal = NoDataError("the broker does not know this user name and password")
+        except Exception as error:
+            # A stranger's bytes make amqtt's parser raise whatever it meets.
+            refusal = NoDataError(f"no log-in could be read: {error!r}")
+        with contextlib.suppress(OSError):
+            await writer.close()
+        raise refusal
+
+    async def _is_admitted(self, asked: Session) -> bool:
+        login = Login(asked.username or "", asked.password or "")
+        if login.username == self._platform.username:
+            return login == self._platform
+        return await asyncio.to_thread(self._accounts.is_admitted, login)
+
+    async def _session_for(self, asked: Session) -> tuple[Session, Connection | None]:
+        """Return the session that goes on, or a fresh one, and the connection that it replaces."""
+        kept, earlier = self._sessions.get(str(asked.client_id), (None, None))
+        if kept is not None and not kept.clean_session and not asked.clean_session:
+            kept.keep_alive, kept.parent = asked.keep_alive, 1
+            session = kept
+        else:
+            if kept is not None:
+                await self._del_all_subscriptions(kept)
+            is_platform = asked.username == self._platform.username
+            asked.retained_messages = asyncio.Queue(PLATFORM_WAITING_MAX if is_platform else UNIT_WAITING_MAX)
+            session = asked
+        # MQTT 3.1.1, 3.1.2.10: one and a half times the keep-alive that the client named.
+        session.keep_alive += session.keep_alive // 2
+        if session.transitions.state != "connected":
+            session.transitions.connect()
+        return session, earlier if isinstance(earlier, Connection) else None
+
+    async def _handle_client_session(
+        self,
+        reader: ReaderAdapter,
+        writer: WriterAdapter,
+        client_session: Session,
+        handler: BrokerProtocolHandler,
+        *_: Any,
+    ) -> None:
+        try:
+            await handler.mqtt_connack_authorize(authorize=True)
+            await handler.start()
+            await self._client_message_loop(client_session, handler)
+        finally:
+            await self._close(handler)
+            await self._part(client_session, handler)
+
+    async def _handle_disconnect(self, *_: Any) -> None:
+        """Keep no last will: amqtt would publish it past the access rule."""
+
+    async def _part(self, session: Session, handler: BrokerProtocolHandler) -> None:
+        if self._sessions.get(str(session.client_id), (None, None))[1] is not handler:
+            return  # the client is back already, on another connection
+        session.transitions.disconnect()
+        if session.clean_session:
+            del self._sessions[str(session.client_id)]
+            await self._del_all_subscriptions(session)
+
+    async def _close(self, handler: BrokerProtocolHandler) -> None:
+        # A client that reads nothing would hold the close back for ever.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await handler.stop()
+
+    # --- who may say and hear what, and who gets it
+
+    async def _topic_filtering(self, session: Session, topic: str, action: Action) -> bool:
+        may = topics.may_publish if action is Action.PUBLISH else topics.may_subscribe
+        return may(topic, username=session.username or "", platform=self._platform.username)
+
+    async def _take(self, session: Session, message: IncomingApplicationMessage | OutgoingApplicationMessage) -> None:
+        """Route one message; what its user may not say is acknowledged and dropped, as in 3.1.1."""
+        if not await self._topic_filtering(session, message.topic, Action.PUBLISH):
+            return
+        if message.retain:
+            await self.retain_message(session, message.topic, message.data, message.qos)
+        await self._broadcast_message(session, message.topic, message.data, message.qos)
+
+    async def _broadcast_message(
+        self,
+        session: Session | None,
+        topic: str | None,
+        data: bytes | bytearray | None,
+        force_qos: int | None = None,
+    ) -> None:
+        for topic_filter in topics.filters_matching(topic or ""):
+            for target, granted_qos in list(self._subscriptions.get(topic_filter, ())):
+                qos = min(granted_qos, QOS_1 if force_qos is None else force_qos)
+                message = ApplicationMessage(None, topic or "", qos, data or b"", retain=False)
+                await self._enqueue(target, message)
+
+    async def _enqueue(self, session: Session, message: ApplicationMessage) -> None:
+        """Put `message` in a session's line; waits for room in the platform's, makes room in a unit's."""
+        is_away = session.transitions.state != "connected"
+        if is_away and (session.clean_session or message.qos == QOS_0):
+            return
+        waiting = session.retained_messages
+        if waiting.full() and session.username != self._platform.username:
+            waiting.get_nowait()
+        await waiting.put(message)
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Session
+    ) -> None:
+        topic_filter, granted_qos = subscription
+        for retained in self._retained_for(topic_filter):
+            qos = min(granted_qos, QOS_1, retained.qos or QOS_0)
+            await self._enqueue(session, ApplicationMessage(None, retained.topic, qos, retained.data, retain=True))
+
+    def _retained_for(self, topic_filter: str) -> list[RetainedApplicationMessage]:
+        if topic_filter != topics.READINGS_OF_ALL:
+            retained = self._retained_messages.get(topic_filter)
+            return [] if retained is None else [retained]
+        return [
+            retained
+            for topic, retained in self._retained_messages.items()
+            if topic_filter in topics.filters_matching(topic)
+        ]

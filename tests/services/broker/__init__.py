@@ -1,0 +1,1 @@
+"""The brokers as units and the platform meet them: real servers, real clients."""
