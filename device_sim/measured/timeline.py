@@ -9,7 +9,7 @@ instead of carrying the clock away from all the rows that follow.
 end accepted of any; as long as nothing was accepted at all, every row moves the clock.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Final
@@ -29,15 +29,15 @@ class Turn:
 
 
 class Timeline:
-    """Iterate to get the turns; report what was accepted before taking the next one.
+    """Iterate to get the turns; report with `accepted` which of them the platform took.
 
-    for turn in timeline:
-        if send(turn.home, turn.row, now_s=turn.clock_s) is accepted:
-            timeline.accepted(turn)
+    catch_up  is called before a leap is judged, and returns once `accepted` was called for every turn taken so far
+              that was accepted; so a sender need not wait for each answer
     """
 
-    def __init__(self, homes: Sequence[MeasuredHome]) -> None:
+    def __init__(self, homes: Sequence[MeasuredHome], *, catch_up: Callable[[], None]) -> None:
         self._homes: Final = {home.name: home for home in homes}
+        self._catch_up: Final = catch_up
         self._clock_s: int | None = None
         self._accepted_end_s: dict[str, int] = {}
 
@@ -66,5 +66,10 @@ class Timeline:
         return self._clock_s
 
     def _is_leap(self, home: MeasuredHome, row: Row) -> bool:
-        latest_s = self._accepted_end_s.get(home.name, max(self._accepted_end_s.values(), default=row.start_s))
-        return row.start_s - latest_s > LEAP_S_MAX
+        # What was accepted since the last report can only turn a leap into none, once anything was accepted.
+        if not self._accepted_end_s or row.start_s - self._latest_s(home, row) > LEAP_S_MAX:
+            self._catch_up()
+        return row.start_s - self._latest_s(home, row) > LEAP_S_MAX
+
+    def _latest_s(self, home: MeasuredHome, row: Row) -> int:
+        return self._accepted_end_s.get(home.name, max(self._accepted_end_s.values(), default=row.start_s))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from contracts.wire.packs import Interval
 from device_sim.measured.rows import DEFAULT_ZONE, MeasuredHome, Row
-from device_sim.measured.timeline import Timeline
+from device_sim.measured.timeline import Timeline, Turn
 
 DAY_S = 86_400
 YEAR_S = 365 * DAY_S
@@ -28,7 +28,7 @@ def a_home(name: str, *starts_s: int) -> MeasuredHome:
 
 def played(*homes: MeasuredHome) -> list[tuple[str, int, int]]:
     """Return name, start and clock of each turn, on a platform that accepts what is not ahead of the clock."""
-    timeline = Timeline(homes)
+    timeline = Timeline(homes, catch_up=lambda: None)
     turns = []
     for turn in timeline:
         turns.append((turn.home.name, turn.row.start_s, turn.clock_s))
@@ -81,7 +81,7 @@ def test_the_first_row_of_all_sets_the_clock_whenever_it_was_measured() -> None:
 
 
 def test_a_leap_is_counted_from_what_was_accepted_not_from_what_was_sent() -> None:
-    timeline = Timeline([a_home("a", 0, 20 * DAY_S, 40 * DAY_S, 300)])
+    timeline = Timeline([a_home("a", 0, 20 * DAY_S, 40 * DAY_S, 300)], catch_up=lambda: None)
     clocks_s = []
     for turn in timeline:
         clocks_s.append(turn.clock_s)
@@ -99,3 +99,23 @@ def test_every_row_has_one_turn_and_the_clock_never_goes_back(homes: list[list[i
     assert clocks_s == sorted(clocks_s)
     for number, starts_s in enumerate(homes):
         assert [start_s for name, start_s, _ in turns if name == f"home-{number}"] == starts_s
+
+
+@given(st.lists(st.lists(st.integers(0, YEAR_S), max_size=8), max_size=4))
+def test_a_sender_that_hears_of_acceptance_only_when_it_catches_up_gets_the_same_turns(homes: list[list[int]]) -> None:
+    made = [a_home(f"home-{number}", *starts_s) for number, starts_s in enumerate(homes)]
+    waiting: list[Turn] = []
+
+    def catch_up() -> None:
+        for turn in waiting:
+            if turn.row.end_s <= turn.clock_s:
+                timeline.accepted(turn)
+        waiting.clear()
+
+    timeline = Timeline(made, catch_up=catch_up)
+    turns = []
+    for turn in timeline:
+        turns.append((turn.home.name, turn.row.start_s, turn.clock_s))
+        waiting.append(turn)
+
+    assert turns == played(*made)
