@@ -135,6 +135,8 @@ class Fleet:
     ) -> None:
         self._loop.stop()
         self._outboxes.close()
+        if error is None:
+            self._raise_crash()
 
     # --- What the units say
 
@@ -233,13 +235,18 @@ class Fleet:
     def _wait(self, is_done: Callable[[], bool], timeout_s: float) -> bool:
         with self._turned:
             done = self._turned.wait_for(lambda: self._loop.crash is not None or is_done(), timeout_s)
-        if self._loop.crash is not None:
-            raise FleetFailed(str(self._loop.crash)) from self._loop.crash
+        self._raise_crash()
         return done
+
+    def _raise_crash(self) -> None:
+        if self._loop.crash is not None:
+            raise FleetFailed(repr(self._loop.crash)) from self._loop.crash
 
     def _turn_ended(self) -> None:
         with self._turned:
             self._turned.notify_all()
-        if self._on_progress is not None and self._clock_s() >= self._next_progress_s:
+        if self._on_progress is None or self._loop.crash is not None:
+            return
+        if self._clock_s() >= self._next_progress_s:
             self._next_progress_s = self._clock_s() + PROGRESS_S
             self._on_progress(self.progress())

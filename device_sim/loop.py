@@ -28,14 +28,12 @@ class Loop:
     clock_s   seconds from any moment, never backwards
     on_turn   called in the loop's thread after each turn; it must return at once
     trouble   why the outbox could not be written in the last turn, or None
-    crash     the bug that ended the thread, or None
+    crash     the bug that ended the thread, or None; `on_turn` is called once more after it
     """
 
-    def __init__(
-        self, outboxes: OutboxFile, *, clock_s: Callable[[], float], on_turn: Callable[[], None]
-    ) -> None:
+    def __init__(self, outboxes: OutboxFile, *, clock_s: Callable[[], float], on_turn: Callable[[], None]) -> None:
         self.trouble: str | None = None
-        self.crash: BaseException | None = None
+        self.crash: Exception | None = None
         self._outboxes = outboxes
         self._clock_s = clock_s
         self._on_turn = on_turn
@@ -89,10 +87,9 @@ class Loop:
             while not self._is_stopping:
                 self._turn()
                 self._on_turn()
-        except BaseException as bug:
+        except Exception as bug:
             self.crash = bug
             self._on_turn()
-            raise
 
     def _turn(self) -> None:
         events = self._selector.select(max(0.0, self._next_look_s - self._clock_s()))
@@ -137,9 +134,7 @@ class Loop:
         for publisher in self._publishers:
             self._look_after(publisher, self._clock_s())
         now_s = self._clock_s()
-        retries_s = [
-            publisher.retry_at_s for publisher in self._publishers if publisher.retry_at_s is not None
-        ]
+        retries_s = [publisher.retry_at_s for publisher in self._publishers if publisher.retry_at_s is not None]
         self._next_look_s = min([now_s + LOOK_ROUND_S, *retries_s])
 
     def _look_after(self, publisher: Publisher, now_s: float) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from contracts.wire.packs import FIRST_PREV
 
 SCHEMA_VERSION: Final = 1
-LOCK_WAIT_S: Final = 2.0
+LOCK_WAIT_S: Final = 0.5
 
 _SCHEMA: Final = """
 CREATE TABLE unit (
@@ -91,9 +91,7 @@ class OutboxFile:
         with _ours():
             # Seeds are inside: the file is nobody else's to read.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._connection = sqlite3.connect(
-                path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False
-            )
+            self._connection = sqlite3.connect(path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare(path)
             except BaseException:
@@ -257,15 +255,11 @@ class Outbox:
         return self._select("seq >= ? ORDER BY seq", seq)
 
     def count_ask(self, seq: int) -> None:
-        self._file.write(
-            "UPDATE held SET asked = asked + 1 WHERE device_id = ? AND seq = ?", self.device_id, seq
-        )
+        self._file.write("UPDATE held SET asked = asked + 1 WHERE device_id = ? AND seq = ?", self.device_id, seq)
 
     def drop_through(self, seq: int) -> None:
         """Forget all that is held under `seq` and lower numbers."""
-        self._held_count -= self._file.write(
-            "DELETE FROM held WHERE device_id = ? AND seq <= ?", self.device_id, seq
-        )
+        self._held_count -= self._file.write("DELETE FROM held WHERE device_id = ? AND seq <= ?", self.device_id, seq)
 
     def _first(self, condition: str, value: int) -> Held | None:
         found = self._select(f"{condition} LIMIT 1", value)
@@ -301,26 +295,22 @@ class Outbox:
         )
 
     def add_signing_key(self, *, from_seq: int, seed: bytes) -> None:
-        self._file.write(
-            "INSERT OR REPLACE INTO signing_key VALUES (?, ?, ?)", self.device_id, from_seq, seed
-        )
+        """Sign `from_seq` and higher numbers with `seed`, whatever was to sign them before."""
+        self._file.write("DELETE FROM signing_key WHERE device_id = ? AND from_seq >= ?", self.device_id, from_seq)
+        self._file.write("INSERT INTO signing_key VALUES (?, ?, ?)", self.device_id, from_seq, seed)
 
     # What it was told
 
     def has_seen(self, instruction_id: str) -> bool:
         return bool(
-            self._file.read(
-                "SELECT 1 FROM instruction WHERE device_id = ? AND id = ?", self.device_id, instruction_id
-            )
+            self._file.read("SELECT 1 FROM instruction WHERE device_id = ? AND id = ?", self.device_id, instruction_id)
         )
 
     def remember_instruction(
         self, instruction_id: str, *, forget_at_s: int, event: bytes | None = None, now_s: int
     ) -> None:
         """Know the id until `forget_at_s`, keep the payload of an accepted event, forget what is over."""
-        self._file.write(
-            "DELETE FROM instruction WHERE device_id = ? AND forget_at_s < ?", self.device_id, now_s
-        )
+        self._file.write("DELETE FROM instruction WHERE device_id = ? AND forget_at_s < ?", self.device_id, now_s)
         self._file.write(
             "INSERT INTO instruction VALUES (?, ?, ?, ?)", self.device_id, instruction_id, forget_at_s, event
         )

@@ -240,9 +240,7 @@ class Publisher:
         self._window = min(IN_FLIGHT_MAX, getattr(properties, "ReceiveMaximum", IN_FLIGHT_MAX))
         client.subscribe([(f"{self._topic}/receipts", 1), (f"{self._topic}/commands", 1)])
 
-    def _on_subscribe(
-        self, client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
-    ) -> None:
+    def _on_subscribe(self, client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
             self.trouble = "the broker refuses the unit's own topics"
             client.disconnect()
@@ -252,9 +250,7 @@ class Publisher:
         self._is_ready = True
         self.offer(self.unit.on_connected())
 
-    def _on_disconnect(
-        self, client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any
-    ) -> None:
+    def _on_disconnect(self, client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if client is self.client:
             self._lost(self.trouble or f"connection lost: {reason}")
 

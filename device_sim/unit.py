@@ -58,9 +58,7 @@ class Unit:
     refused            how many of its packs were refused, by reason, as far as receipts told since the start
     """
 
-    def __init__(
-        self, outbox: Outbox, *, seed: bytes, platform: PlatformKeys, reserve_floor_pct: int = 0
-    ) -> None:
+    def __init__(self, outbox: Outbox, *, seed: bytes, platform: PlatformKeys, reserve_floor_pct: int = 0) -> None:
         self.device_id = outbox.device_id
         self.reserve_floor_pct = reserve_floor_pct
         self.refused: Counter[str] = Counter()
@@ -114,9 +112,7 @@ class Unit:
             pack = packs.Pack(self.device_id, at.last_seq + 1, at.last_hash, tuple(intervals))
             held = self._signed(pack)
             if len(held.message) > cose.MESSAGE_BYTES_MAX:
-                raise ValueError(
-                    f"{len(intervals)} intervals are {len(held.message)} bytes: too many for one pack"
-                )
+                raise ValueError(f"{len(intervals)} intervals are {len(held.message)} bytes: too many for one pack")
             self._append(held)
             if owed_wh is not None:
                 self._outbox.owe(owed_wh)
@@ -175,9 +171,7 @@ class Unit:
         if homeless or receipt.seq >= at.last_seq:
             last = (receipt.seq, receipt.pack)
         outbox.drop_through(max((held.seq for held in homeless), default=receipt.seq))
-        outbox.move(
-            Position(last_seq=last[0], last_hash=last[1], covered_seq=receipt.seq, covered_hash=receipt.pack)
-        )
+        outbox.move(Position(last_seq=last[0], last_hash=last[1], covered_seq=receipt.seq, covered_hash=receipt.pack))
         return [self.measure(intervals) for held in homeless if (intervals := _intervals_of(held))]
 
     def on_command(self, message: bytes, now_s: int) -> list[Outgoing] | Ignored:
@@ -197,9 +191,7 @@ class Unit:
                 return Ignored.EXPIRED
             return self._follow(instruction, sign1.payload, now_s)
 
-    def _follow(
-        self, instruction: receipts.Instruction, payload: bytes, now_s: int
-    ) -> list[Outgoing] | Ignored:
+    def _follow(self, instruction: receipts.Instruction, payload: bytes, now_s: int) -> list[Outgoing] | Ignored:
         match instruction:
             case receipts.EventCall(id=id_, end_s=end_s):
                 if instruction.reserve_pct < self.reserve_floor_pct:
