@@ -3,16 +3,19 @@
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.broker.tables import BrokerAccount
+from services.broker.topics import is_device_id
 
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
+PLATFORM_USERNAME: Final = "sparks_platform"
+ADMIN_USERNAME: Final = "sparks_admin"
 # PostgreSQL takes 65,535 parameters in a statement, SQLite 32,766; a row has two.
 ROWS_PER_STATEMENT: Final = 1_000
 
@@ -33,12 +36,36 @@ class BrokerAccounts(Protocol):
     """The port to whichever broker stands in front of the units."""
 
     def admit(self, accounts: Sequence[tuple[str, str]]) -> None:
-        """Let each (username, password) in as a unit; a known user name gets the new password."""
+        """Let each (username, password) in as a unit; a known user name gets the new password.
+
+        Raises ValueError where a user name is no device id.
+        """
         ...
 
     def remove(self, usernames: Sequence[str]) -> None:
-        """Let these in no more; an unknown user name changes nothing."""
+        """Let these in no more; an unknown user name changes nothing.
+
+        Raises ValueError where a user name is no device id.
+        """
         ...
+
+
+def units_only(usernames: Iterable[str]) -> None:
+    """Raise ValueError where a user name is no device id.
+
+    The platform and the administrator have names that no device can have, so that whoever registers devices
+    can neither give them a password nor remove them.
+    """
+    strangers = [username for username in usernames if not is_device_id(username)]
+    if strangers:
+        raise ValueError(f"no device id: {strangers[0]!r}")
+
+
+def never_a_unit(login: Login) -> Login:
+    """Return `login`; raises ValueError where its user name could be a device id, see `units_only`."""
+    if is_device_id(login.username):
+        raise ValueError(f"{login.username!r} could be a device's name: use a character outside a-z 0-9 -")
+    return login
 
 
 def password_hash(password: str, *, salt: bytes) -> str:
@@ -72,12 +99,14 @@ class TableAccounts:
 
     def admit(self, accounts: Sequence[tuple[str, str]]) -> None:
         """Write all accounts in one transaction; of a user name given twice the last password counts."""
+        passwords = dict(accounts)
+        units_only(passwords)
         rows = [
             {
                 "username": username,
                 "password_hash": password_hash(password, salt=self._random_bytes(SALT_BYTES)),
             }
-            for username, password in dict(accounts).items()
+            for username, password in passwords.items()
         ]
         insert = _INSERT_BY_DIALECT[self._engine.dialect.name]
         with self._engine.begin() as connection:
@@ -91,6 +120,7 @@ class TableAccounts:
 
     def remove(self, usernames: Sequence[str]) -> None:
         """Delete the accounts in one transaction; a connection that is open lives until it ends."""
+        units_only(usernames)
         accounts = BrokerAccount.__table__  # type: ignore[attr-defined]
         with self._engine.begin() as connection:
             for start in range(0, len(usernames), ROWS_PER_STATEMENT):

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from services.broker.accounts import Login, TableAccounts
+from services.broker.accounts import Login, TableAccounts, never_a_unit
 from services.broker.exchange import Exchange
 
 START_S_MAX: Final = 10
@@ -32,7 +32,7 @@ class EmbeddedBroker:
     def __init__(self, *, port: int, accounts: Engine, platform: Login, host: str = "127.0.0.1") -> None:
         self._address = (host, port)
         self._accounts = TableAccounts(accounts)
-        self._platform = platform
+        self._platform = never_a_unit(platform)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._thread: threading.Thread | None = None

@@ -8,6 +8,7 @@ message is on its way. Its plugins are not loaded: they would publish $SYS figur
 
 import asyncio
 import contextlib
+import hmac
 import socket
 from functools import partial
 from typing import Any, Final
@@ -95,7 +96,7 @@ class Exchange(Broker):
     async def _is_admitted(self, asked: Session) -> bool:
         login = Login(asked.username or "", asked.password or "")
         if login.username == self._platform.username:
-            return login == self._platform
+            return hmac.compare_digest(login.password.encode(), self._platform.password.encode())
         return await asyncio.to_thread(self._accounts.is_admitted, login)
 
     async def _session_for(self, asked: Session) -> tuple[Session, Connection | None]:
@@ -106,7 +107,7 @@ class Exchange(Broker):
             session = kept
         else:
             if kept is not None:
-                await self._del_all_subscriptions(kept)
+                await self._forget(kept)
             is_platform = asked.username == self._platform.username
             asked.retained_messages = asyncio.Queue(PLATFORM_WAITING_MAX if is_platform else UNIT_WAITING_MAX)
             session = asked
@@ -141,7 +142,11 @@ class Exchange(Broker):
         session.transitions.disconnect()
         if session.clean_session:
             del self._sessions[str(session.client_id)]
-            await self._del_all_subscriptions(session)
+            await self._forget(session)
+
+    async def _forget(self, session: Session) -> None:
+        await self._del_all_subscriptions(session)
+        session.clear_queues()  # and whoever waits for room in them goes on
 
     async def _close(self, handler: BrokerProtocolHandler) -> None:
         # A client that reads nothing would hold the close back for ever.

@@ -27,7 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from services.broker import topics
-from services.broker.accounts import Login
+from services.broker.accounts import Login, never_a_unit, units_only
 
 CONTROL_TOPIC: Final = "$CONTROL/dynamic-security/v1"
 RESPONSE_TOPIC: Final = f"{CONTROL_TOPIC}/response"
@@ -62,7 +62,7 @@ class MosquittoAccounts:
     def __init__(self, *, host: str, port: int, admin: Login, tls: ssl.SSLContext | None = None) -> None:
         self._host = host
         self._port = port
-        self._admin = admin
+        self._admin = never_a_unit(admin)
         self._tls = tls
 
     def admit(self, accounts: Sequence[tuple[str, str]]) -> None:
@@ -72,6 +72,7 @@ class MosquittoAccounts:
         Stopped half-way, the same call again completes it.
         """
         passwords = dict(accounts)
+        units_only(passwords)
         with _control(self._host, self._port, self._admin, self._tls) as control:
             known = control.ask(
                 [_create(username, password) for username, password in passwords.items()], bears=ALREADY_THERE
@@ -80,6 +81,7 @@ class MosquittoAccounts:
 
     def remove(self, usernames: Sequence[str]) -> None:
         """Delete the accounts and end their connections; raises ControlFailed."""
+        units_only(usernames)
         commands = [{"command": "deleteClient", "username": username} for username in usernames]
         with _control(self._host, self._port, self._admin, self._tls) as control:
             control.ask(commands, bears=NOT_THERE)
@@ -98,8 +100,8 @@ def first_config(
             ("publishClientSend", "publishClientReceive", "subscribe", "unsubscribe"), False
         ),
         "clients": [
-            _first_client(admin, role="admin", salt=random_bytes(12)),
-            _first_client(platform, role="platform", salt=random_bytes(12)),
+            _first_client(never_a_unit(admin), role="admin", salt=random_bytes(12)),
+            _first_client(never_a_unit(platform), role="platform", salt=random_bytes(12)),
         ],
         "roles": [
             {
@@ -144,7 +146,7 @@ class _Control:
             answers += self._ask_batch(commands[start : start + COMMANDS_PER_MESSAGE])
         failed = [answer for answer in answers if answer.get("error", bears) != bears]
         if failed:
-            raise ControlFailed(f"{failed[0]['command']} of {failed[0]['correlationData']}: {failed[0]['error']}")
+            raise ControlFailed(f"Mosquitto answers {failed[0]}")
         return [answer["correlationData"] for answer in answers if "error" in answer]
 
     def _ask_batch(self, commands: Sequence[Command]) -> list[Command]:

@@ -11,7 +11,13 @@ READINGS_OF_ALL: Final = "sparks/v1/+/readings"
 RECEIPTS_OF_ALL: Final = "sparks/v1/+/receipts"
 COMMANDS_OF_ALL: Final = "sparks/v1/+/commands"
 
+_DEVICE_ID: Final = re.compile(r"[a-z0-9-]{1,64}")
 _TOPIC: Final = re.compile(r"sparks/v1/(?P<device_id>[a-z0-9-]{1,64})/(?P<channel>readings|receipts|commands)")
+
+
+def is_device_id(username: str) -> bool:
+    """Return whether a unit may have this user name."""
+    return _DEVICE_ID.fullmatch(username) is not None
 
 
 def may_publish(topic: str, *, username: str, platform: str) -> bool:

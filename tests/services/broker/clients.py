@@ -56,7 +56,7 @@ class Client:
     @property
     def payloads(self) -> list[bytes]:
         """The payloads heard so far."""
-        return [message.payload for message in self.heard]
+        return [bytes(message.payload) for message in self.heard]
 
     def wait_until_answered(self) -> None:
         """Return once the broker has let this client in; raises Refused."""

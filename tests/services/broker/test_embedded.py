@@ -160,6 +160,11 @@ def test_a_port_in_use_is_one_clear_error(running: Gate, table: Engine) -> None:
         EmbeddedBroker(port=running.port, accounts=table, platform=PLATFORM).start()
 
 
+def test_the_platforms_name_is_never_one_that_a_device_could_have(table: Engine) -> None:
+    with pytest.raises(ValueError, match="could be a device"):
+        EmbeddedBroker(port=0, accounts=table, platform=Login("platform", "password"))
+
+
 def test_a_stopped_broker_frees_its_port_within_two_seconds_and_starts_again(table: Engine) -> None:
     broker = EmbeddedBroker(port=0, accounts=table, platform=PLATFORM)
     for _ in range(2):

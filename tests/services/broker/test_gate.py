@@ -4,7 +4,7 @@ import pytest
 
 from services.broker.accounts import Login
 from tests.services.broker.clients import Refused, connected
-from tests.services.broker.conftest import PLATFORM, Gate
+from tests.services.broker.conftest import ADMIN, PLATFORM, Gate
 
 UNIT = Login("unit-1", "password-1")
 OTHER = Login("unit-2", "password-2")
@@ -23,7 +23,7 @@ def test_a_reading_of_a_unit_reaches_the_platform(gate: Gate) -> None:
         assert platform.heard[0].topic == "sparks/v1/unit-1/readings"
 
 
-@pytest.mark.parametrize("login", [Login("unit-1", "password-2"), Login("unit-3", ""), Login("platform", "")])
+@pytest.mark.parametrize("login", [Login("unit-1", "password-2"), Login("unit-3", ""), Login(PLATFORM.username, "")])
 def test_a_wrong_password_is_refused(gate: Gate, login: Login) -> None:
     with pytest.raises(Refused), connected(gate.port, login):
         pass
@@ -42,6 +42,16 @@ def test_a_removed_unit_is_refused_and_the_others_are_not(gate: Gate) -> None:
     with pytest.raises(Refused), connected(gate.port, UNIT):
         pass
     with connected(gate.port, OTHER):
+        pass
+
+
+@pytest.mark.parametrize("username", [PLATFORM.username, ADMIN.username, "unit+1", "#", "", "u" * 65])
+def test_only_device_ids_are_admitted_or_removed(gate: Gate, username: str) -> None:
+    with pytest.raises(ValueError, match="no device id"):
+        gate.accounts.admit([(username, "taken")])
+    with pytest.raises(ValueError, match="no device id"):
+        gate.accounts.remove([username])
+    with connected(gate.port, PLATFORM):
         pass
 
 
@@ -107,7 +117,7 @@ def test_a_retained_receipt_is_delivered_on_every_return(gate: Gate) -> None:
     for _ in range(2):
         with connected(gate.port, UNIT) as unit:
             unit.subscribe("sparks/v1/unit-1/receipts")
-            unit.wait_for(lambda: unit.payloads != [])  # noqa: B023 - called inside this turn
+            unit.wait_for(lambda: unit.payloads != [])
             assert [(message.payload, message.retain) for message in unit.heard] == [(b"up to 2", True)]
 
 
