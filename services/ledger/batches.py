@@ -1,0 +1,179 @@
+"""One batch: requests executed one after another into rows, entries and answers. Nothing is written here."""
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import structlog
+
+from contracts import commands, effects, recording
+from contracts.commands import DeclareLost, RecordPack, Request
+from contracts.effects import Effects, Rejected
+from contracts.execute import execute, first_reads
+from contracts.units import UnixSeconds
+from contracts.wire.packs import GapPack
+from services.database import DatabaseUnavailable
+from services.ledger import answers, checkpoints, entries, merkle, tiles
+from services.ledger.answers import Known
+from services.ledger.checkpoints import Checkpoint
+from services.ledger.client import Accepted, Declined, Failed, Outcome
+from services.ledger.entries import SALT_BYTES, Entry
+from services.ledger.store import Batch, Written
+from services.ledger.window import Window
+
+Chance: TypeAlias = Callable[[int], bytes]
+"""That many random bytes."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """Where the log ends: its size, the time of its last entry, the partial tile of each level."""
+
+    size: int
+    at_s: UnixSeconds
+    frontier: dict[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What a batch comes to: rows to commit, where the log then ends, an answer to each request."""
+
+    batch: Batch
+    tip: Tip
+    outcomes: list[Outcome]
+
+
+class Execution:
+    """Executes batches for one log.
+
+    version  of the contract set that executes
+    seed     the log's Ed25519 seed, for checkpoints
+    chance   makes the salts
+    """
+
+    def __init__(self, window: Window, *, origin: str, version: bytes, seed: bytes, chance: Chance) -> None:
+        self._window: Final = window
+        self._origin: Final = origin
+        self._version: Final = version
+        self._seed: Final = seed
+        self._chance: Final = chance
+
+    def run(self, requests: Sequence[Request], known: dict[bytes, Known], *, tip: Tip, at_s: UnixSeconds) -> Executed:
+        """Execute `requests` in order at ledger time `at_s`; those in `known` are answered and not executed.
+
+        Raises DatabaseUnavailable if a row cannot be read; any other exception of a command is its answer, `Failed`.
+        """
+        window = self._window
+        window.begin(at_s=at_s, index=tip.size)
+        window.fetch(key for request in requests for key in first_reads(request.command))
+        batch = Batch()
+        salts = self._chance(2 * SALT_BYTES * len(requests))
+        outcomes: list[Outcome] = []
+        for place, request in enumerate(requests):
+            before = known.get(request.id)
+            if before is not None:
+                outcomes.append(before.again(request))
+                continue
+            start = 2 * SALT_BYTES * place
+            outcome = self._answer(batch, request, salts[start : start + 2 * SALT_BYTES])
+            if isinstance(outcome, Accepted) or (batch.rejections and batch.rejections[-1][0] == request.id):
+                known[request.id] = Known(request.digest, outcome)  # type: ignore[arg-type]
+            outcomes.append(outcome)
+        batch.rows = window.written
+        return Executed(batch, self._seal(batch, tip, at_s), outcomes)
+
+    def _answer(self, batch: Batch, request: Request, salts: bytes) -> Outcome:
+        try:
+            done = execute(self._window, request.command)
+            if isinstance(done, Rejected):
+                return self._decline(batch, request, done)
+            return self._enter(batch, request, done, salts)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # a bug in one command is no reason to fail the others
+            return failure_of(request, error)
+
+    def _decline(self, batch: Batch, request: Request, rejected: Rejected) -> Declined:
+        if answers.is_remembered(request, rejected):
+            at_s, size = self._window.at_s, self._window.index
+            batch.rejections.append(answers.rejection_row(request, rejected, at_s=at_s, size=size))
+        return Declined(rejected.reason, rejected.facts)
+
+    def _enter(self, batch: Batch, request: Request, done: Effects, salts: bytes) -> Accepted:
+        """Make the entry; all that can raise comes before anything is added to the batch."""
+        window, index, at_s = self._window, self._window.index, self._window.at_s
+        command_salt, effects_salt = salts[:SALT_BYTES], salts[SALT_BYTES:]
+        rows = effects.row_bytes(done)
+        request_bytes = commands.to_bytes(request)
+        effects_bytes = effects.to_bytes(done, command_salt=command_salt, rows=rows)
+        result = effects.result_bytes(done)
+        entry = Entry(
+            kind=request.command.KIND,
+            at_s=at_s,
+            collection=request.command.COLLECTION,
+            contract_version=self._version,
+            command_commitment=entries.commitment(command_salt, request_bytes),
+            effects_commitment=entries.commitment(effects_salt, effects_bytes),
+        )
+        leaf = entries.to_bytes(entry)
+        accepted = Accepted(index, at_s, answers.result_of(result))
+        batch.entries.append((index, at_s, leaf))
+        batch.payloads.append((index, request_bytes, command_salt, effects_bytes, effects_salt, result))
+        batch.requests.append((request.id, request.digest, index))
+        for leg, (asset, account, amount) in enumerate(done.postings):
+            batch.postings.append((index, leg, str(asset), account, amount))
+        for key, row in done.writes.items():
+            window.written[key] = Written(index, row, rows[key])
+        window.index = index + 1
+        return accepted
+
+    def _seal(self, batch: Batch, tip: Tip, at_s: UnixSeconds) -> Tip:
+        """Put the new entries under the tree and sign its root."""
+        if not batch.entries:
+            return tip
+        leaves = [merkle.leaf_hash(entry) for _, _, entry in batch.entries]
+        batch.tiles = tiles.grow(tip.size, tip.frontier, leaves)
+        size = tip.size + len(leaves)
+        frontier = {
+            tile.level: batch.tiles.get((tile.level, tile.full_tiles)) or tip.frontier[tile.level]
+            for tile in tiles.required(size).levels
+            if tile.partial_width
+        }
+        root = tiles.root(size, lambda level, _: frontier[level])
+        batch.checkpoints.append((size, checkpoints.sign(Checkpoint(self._origin, size, root), self._seed)))
+        return Tip(size, at_s, frontier)
+
+
+def failure_of(request: Request, error: Exception) -> Failed:
+    """Report a bug that only this request meets, and answer it. The report has no values of variables: some are secret."""
+    told = "".join(traceback.format_exception(error))
+    log.error("command_failed", kind=request.command.KIND, traceback=told)
+    return Failed(f"{type(error).__name__}: {error}")
+
+
+def in_order(requests: Sequence[Request]) -> list[int]:
+    """The places of `requests` in the order of execution: as they came, but each unit's messages by number.
+
+    A unit's messages share the places they had. A gap pack comes after the pack of the same number.
+    """
+    places_of: dict[str, list[int]] = {}
+    for place, request in enumerate(requests):
+        if isinstance(request.command, RecordPack | DeclareLost):
+            places_of.setdefault(request.command.device_id, []).append(place)
+    order = list(range(len(requests)))
+    for places in places_of.values():
+        if len(places) > 1:
+            by_number = sorted(places, key=lambda place: _number(requests[place]))
+            for place, moved in zip(places, by_number, strict=True):
+                order[place] = moved
+    return order
+
+
+def _number(request: Request) -> tuple[int, bool]:
+    command = request.command
+    content = recording.content_of(command.message) if isinstance(command, RecordPack | DeclareLost) else None
+    seq = content.seq if content is not None else None
+    return seq or 0, isinstance(content, GapPack)

@@ -1,0 +1,234 @@
+"""The read side: rows, entries, packs and the log as committed. A query costs what it returns, not what there is."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, Final
+
+from sqlalchemy import Engine, Select, union_all
+from sqlmodel import Session, col, or_, select
+
+from contracts import commands, state
+from contracts.effects import Posting
+from contracts.programmes import Programme
+from contracts.state import Decided, Row
+from contracts.units import UnixSeconds
+from contracts.wire.packs import INTERVALS_MAX
+from services import database
+from services.database import DatabaseUnavailable
+from services.ledger import answers, checkpoints, proofs, tiles
+from services.ledger.client import Head, LedgerUnavailable, PackEvidence, Recorded
+from services.ledger.merkle import HASH_BYTES
+from services.ledger.store import PACK_PREFIX, pack_place
+from services.ledger.tables import CheckpointRow, EntryRow, PackRow, PayloadRow, PostingRow, StateRow, TileRow
+
+KEYS_MAX: Final = 500
+"""Keys in one statement."""
+
+_DECIDED = (PackRow.sha256, PackRow.refusal, PackRow.index, PackRow.start_s, PackRow.end_s, PackRow.again_at)
+
+
+class Queries:
+    """Everything that is read of a ledger; threads may share one. Raises LedgerUnavailable without a database."""
+
+    def __init__(self, engine: Engine, programme: Programme) -> None:
+        self._engine = engine
+        self._pack_span_s_max: Final = INTERVALS_MAX * programme.interval_s_max
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        try:
+            with database.reading(self._engine) as session:
+                yield session
+        except DatabaseUnavailable as error:
+            raise LedgerUnavailable("the ledger cannot be read now") from error
+
+    # State
+
+    def rows(self, keys: Sequence[str]) -> list[Row | None]:
+        """See `client.Ledger.rows`."""
+        found: dict[str, Row] = {}
+        others = [key for key in keys if not key.startswith(PACK_PREFIX)]
+        with self._reading() as session:
+            for start in range(0, len(others), KEYS_MAX):
+                wanted = col(StateRow.key).in_(others[start : start + KEYS_MAX])
+                for key, data in session.execute(select(StateRow.key, StateRow.value).where(wanted)):
+                    found[key] = state.from_bytes(key, data)
+            for key in keys:
+                if key.startswith(PACK_PREFIX) and (decided := _decided(session, key)) is not None:
+                    found[key] = decided
+        return [found.get(key) for key in keys]
+
+    def find(self, kind: str, *, after: str = "", limit: int = 100) -> list[tuple[str, Row]]:
+        """See `client.Ledger.find`."""
+        first, end = f"{kind}/", f"{kind}0"  # "0" is the character after "/"
+        query = (
+            select(StateRow.key, StateRow.value)
+            .where(col(StateRow.key) >= first, col(StateRow.key) > after, col(StateRow.key) < end)
+            .order_by(StateRow.key)
+            .limit(limit)
+        )
+        with self._reading() as session:
+            return [(key, state.from_bytes(key, data)) for key, data in session.execute(query)]
+
+    # Entries
+
+    def entry(self, index: int) -> Recorded | None:
+        """See `client.Ledger.entry`."""
+        with self._reading() as session:
+            recorded = _recorded(session, [index])
+        return recorded[0] if recorded else None
+
+    def entries_of(self, accounts: Sequence[str], *, before: int | None = None, limit: int = 50) -> list[Recorded]:
+        """See `client.Ledger.entries_of`."""
+        if not accounts or limit < 1:
+            return []
+        newest = union_all(*(_newest_on(account, before, limit).subquery().select() for account in set(accounts)))
+        with self._reading() as session:
+            indexes = sorted({index for (index,) in session.execute(newest)}, reverse=True)[:limit]
+            return _recorded(session, indexes)
+
+    # Packs
+
+    def packs(self, device_id: str, *, from_s: UnixSeconds, to_s: UnixSeconds) -> list[PackEvidence]:
+        """See `client.Ledger.packs`."""
+        query = (
+            select(PackRow.seq, PackRow.index, PackRow.again_at, PackRow.start_s, PackRow.end_s)
+            .where(PackRow.device_id == device_id)
+            .where(or_(PackRow.refusal == "", col(PackRow.again_at).is_not(None)))
+            # The first bound says nothing new: it lets the index begin where a pack could still reach into the span.
+            .where(col(PackRow.start_s) > from_s - self._pack_span_s_max, col(PackRow.start_s) < to_s)
+            .where(col(PackRow.end_s) > from_s)
+            .order_by(PackRow.start_s, PackRow.seq)
+        )
+        with self._reading() as session:
+            found = [
+                (seq, index if again_at is None else again_at, start_s, end_s)
+                for seq, index, again_at, start_s, end_s in session.execute(query)
+            ]
+            requests = _requests(session, [index for _, index, _, _ in found])
+        return [
+            PackEvidence(device_id, seq, index, start_s, end_s, _message(requests[index]))
+            for seq, index, start_s, end_s in found
+        ]
+
+    def refusals(self, device_id: str, *, after_seq: int, to_seq: int) -> list[tuple[int, Decided]]:
+        """See `client.Ledger.refusals`."""
+        query = (
+            select(PackRow.seq, *_DECIDED)  # type: ignore[call-overload]
+            .where(PackRow.device_id == device_id, PackRow.refusal != "")
+            .where(PackRow.seq > after_seq, PackRow.seq <= to_seq)
+            .order_by(PackRow.seq)
+        )
+        with self._reading() as session:
+            return [(seq, Decided(*decided)) for seq, *decided in session.execute(query)]
+
+    # The log
+
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint as a signed note."""
+        with self._reading() as session:
+            return _newest_checkpoint(session)[1]
+
+    def head(self) -> Head:
+        """See `client.Ledger.head`."""
+        with self._reading() as session:
+            size, note = _newest_checkpoint(session)
+            at_s = session.execute(select(EntryRow.at_s).where(EntryRow.index == size - 1)).scalar_one()
+        signed = checkpoints.parse(note.decode().partition("\n\n")[0] + "\n")
+        if signed is None:
+            raise ValueError(f"the checkpoint of size {size} is malformed")
+        return Head(signed.origin, signed.size, signed.root, at_s)
+
+    def tile(self, level: int, n: int, width: int) -> bytes | None:
+        """The first `width` hashes of a tile, or None if it has fewer."""
+        with self._reading() as session:
+            hashes = _tile(session, level, n)[: width * HASH_BYTES]
+        return hashes if len(hashes) == width * HASH_BYTES else None
+
+    def entries(self, first: int, count: int) -> list[bytes]:
+        """The public bytes of up to `count` entries from `first` on."""
+        query = (
+            select(EntryRow.entry)
+            .where(EntryRow.index >= first, EntryRow.index < first + count)
+            .order_by(EntryRow.index)  # type: ignore[arg-type]
+        )
+        with self._reading() as session:
+            return [entry for (entry,) in session.execute(query)]
+
+    def proof(self, index: int) -> str | None:
+        """A C2SP tlog-proof of entry `index` under the newest checkpoint, or None if it is not yet in the tree."""
+        with self._reading() as session:
+            size, note = _newest_checkpoint(session)
+            if not 0 <= index < size:
+                return None
+            hashes = tiles.inclusion_proof(index, size, lambda level, n: _tile(session, level, n))
+        return proofs.write(index, hashes, note)
+
+
+def _decided(session: Session, key: str) -> Decided | None:
+    device_id, seq = pack_place(key)
+    query: Select[Any] = select(*_DECIDED).where(PackRow.device_id == device_id, PackRow.seq == seq)
+    found = session.execute(query).first()
+    return Decided(*found) if found else None
+
+
+def _newest_on(account: str, before: int | None, limit: int) -> Any:
+    """Indexes of the newest entries with a posting on `account`, out of the index of `postings` alone."""
+    query = select(PostingRow.index).where(PostingRow.account == account).distinct()
+    if before is not None:
+        query = query.where(PostingRow.index < before)
+    return query.order_by(col(PostingRow.index).desc()).limit(limit)
+
+
+def _recorded(session: Session, indexes: Sequence[int]) -> list[Recorded]:
+    """The entries at `indexes`, in that order, without those that there are not."""
+    postings: dict[int, list[Posting]] = {index: [] for index in indexes}
+    legs = select(PostingRow.index, PostingRow.asset, PostingRow.account, PostingRow.amount)
+    in_order = legs.where(col(PostingRow.index).in_(indexes)).order_by(PostingRow.index, PostingRow.leg)  # type: ignore[arg-type]
+    for index, *posting in session.execute(in_order):
+        postings[index].append(Posting(*posting))
+    query = (
+        select(EntryRow.index, EntryRow.at_s, PayloadRow.request, PayloadRow.result)
+        .join(PayloadRow, col(PayloadRow.index) == EntryRow.index)
+        .where(col(EntryRow.index).in_(indexes))
+    )
+    found = {}
+    for index, at_s, request, result in session.execute(query):
+        command = commands.from_bytes(request).command
+        said = {"kind": command.KIND} | {field.name: getattr(command, field.name) for field in fields(command)}
+        answer = answers.result_of(result)
+        found[index] = Recorded(index, at_s, command.KIND, said, tuple(postings[index]), answer)
+    return [found[index] for index in indexes if index in found]
+
+
+def _requests(session: Session, indexes: Sequence[int]) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    for start in range(0, len(indexes), KEYS_MAX):
+        wanted = col(PayloadRow.index).in_(indexes[start : start + KEYS_MAX])
+        found |= {
+            index: request
+            for index, request in session.execute(select(PayloadRow.index, PayloadRow.request).where(wanted))
+        }
+    return found
+
+
+def _message(request: bytes) -> bytes:
+    command = commands.from_bytes(request).command
+    if not isinstance(command, commands.RecordPack | commands.DecideAgain):
+        raise TypeError(f"a {command.KIND} is no evidence of a pack")
+    return command.message
+
+
+def _newest_checkpoint(session: Session) -> tuple[int, bytes]:
+    query = select(CheckpointRow.size, CheckpointRow.note).order_by(col(CheckpointRow.size).desc()).limit(1)
+    found = session.execute(query).first()
+    if found is None:
+        raise LedgerUnavailable("the ledger has not been opened yet")
+    size, note = found
+    return size, note
+
+
+def _tile(session: Session, level: int, n: int) -> bytes:
+    found = session.execute(select(TileRow.hashes).where(TileRow.level == level, TileRow.n == n)).scalar()
+    return found or b""

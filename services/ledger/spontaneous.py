@@ -1,0 +1,71 @@
+"""What the writer asks of itself: holds that have ended are released, awards that are funded now are minted.
+
+The id of such a request follows from what it is about, so that after a crash it is not done twice.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+from contracts import accounts, state
+from contracts.commands import Command, ExpireHold, ReleaseDeferred, Request
+from contracts.effects import Draft
+from contracts.state import Purchase, Queue
+from contracts.units import UnixSeconds
+from contracts.wire import cbor
+from services.ledger.store import Store, Written
+from services.ledger.window import Window
+
+EXPIRIES_MAX: Final = 200
+"""Holds released in one batch, so that callers never wait for many of them."""
+
+
+class Duties:
+    """Knows what is due; reads the database only when something is."""
+
+    def __init__(self, store: Store, window: Window) -> None:
+        self._store = store
+        self._window = window
+        self._next_due_s = store.first_due_s()
+        self._refused: set[bytes] = set()
+
+    def requests(self, *, at_s: UnixSeconds, index: int) -> list[Request]:
+        """What to ask now."""
+        self._window.begin(at_s=at_s, index=index)
+        wanted = [*self._expiries(at_s), *self._releases()]
+        return [request for request in wanted if request.id not in self._refused]
+
+    def committed(self, written: Iterable[Written]) -> None:
+        """Rows were written: some may be due one day."""
+        for newest in written:
+            if isinstance(newest.row, Purchase):
+                due_s = state.due_s(newest.row)
+                if due_s is not None and (self._next_due_s is None or due_s < self._next_due_s):
+                    self._next_due_s = due_s
+
+    def refused(self, request: Request) -> None:
+        """Such a request was not accepted, which is a bug; asking it for ever would keep the writer busy."""
+        self._refused.add(request.id)
+
+    def _expiries(self, at_s: UnixSeconds) -> Iterable[Request]:
+        if self._next_due_s is None or at_s < self._next_due_s:
+            return
+        keys = self._store.due_keys(at_s, limit=EXPIRIES_MAX)
+        if not keys:
+            self._next_due_s = self._store.first_due_s()
+        self._window.fetch(keys)
+        for key in keys:
+            purchase = self._window.get(key)
+            if isinstance(purchase, Purchase):
+                yield _own(ExpireHold(purchase.authorization_id), purchase.authorization_id, purchase.index)
+
+    def _releases(self) -> Iterable[Request]:
+        if accounts.can_release(Draft(self._window)):
+            queue = self._window.get(state.QUEUE_KEY)
+            if isinstance(queue, Queue):
+                yield _own(ReleaseDeferred(), "queue", queue.head)
+
+
+def _own(command: Command, subject: str, number: int) -> Request:
+    id = hashlib.sha256(cbor.encode(["sparks-own", command.KIND, subject, number])).digest()
+    return Request(id, id, command)

@@ -1,0 +1,213 @@
+"""All SQL of the writer: what it reads before it executes, and a whole batch written in one transaction."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Engine, Table
+
+from contracts import state
+from contracts.state import Decided, Row
+from contracts.units import UnixSeconds
+from services.ledger import answers, entries, tiles
+from services.ledger.answers import Known
+from services.ledger.client import Accepted
+from services.ledger.connection import connect
+from services.ledger.entries import Entry
+from services.ledger.tables import (
+    CheckpointRow,
+    EntryRow,
+    PackRow,
+    PayloadRow,
+    PostingRow,
+    RejectionRow,
+    RequestRow,
+    StateRow,
+    TileRow,
+)
+
+PACK_PREFIX: Final = "pack/"
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The newest entry of the log."""
+
+    index: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The newest row under a key: the entry that wrote it, and the row with its bytes (None, None: it is gone)."""
+
+    version: int
+    row: Row | None
+    data: bytes | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything that one transaction adds; tuples are rows in the order of their table's columns."""
+
+    entries: list[tuple[int, int, bytes]] = field(default_factory=list)
+    payloads: list[tuple[int, bytes, bytes, bytes, bytes, bytes]] = field(default_factory=list)
+    requests: list[tuple[bytes, bytes, int]] = field(default_factory=list)
+    rejections: list[tuple[bytes, bytes, str, bytes, int, int, bytes]] = field(default_factory=list)
+    postings: list[tuple[int, int, str, str, int]] = field(default_factory=list)
+    rows: dict[str, Written] = field(default_factory=dict)
+    tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def is_empty(self) -> bool:
+        """Is there nothing to commit?"""
+        return not self.entries and not self.rejections
+
+
+class Store:
+    """The writer's window on the database; opening it takes the lease (AnotherWriter if it is taken).
+
+    Every method raises DatabaseUnavailable; what `commit` was doing may then have happened.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._connection = connect(engine)
+
+    def close(self) -> None:
+        """Give up the lease."""
+        self._connection.close()
+
+    # Reading
+
+    def last(self) -> Last | None:
+        """The newest entry, or None of an empty log."""
+        found = self._connection.all('SELECT "index", entry FROM entries ORDER BY "index" DESC LIMIT 1')
+        return Last(found[0][0], entries.from_bytes(found[0][1])) if found else None
+
+    def frontier(self, size: int) -> dict[int, bytes]:
+        """The partial tile of each level of the tree of `size`."""
+        return tiles.rightmost_rows(size, self._tile)
+
+    def _tile(self, level: int, n: int) -> bytes:
+        found = self._connection.all(f"SELECT hashes FROM tiles WHERE level = {level:d} AND n = {n:d}")
+        return bytes(found[0][0]) if found else b""
+
+    def rows(self, keys: Iterable[str]) -> dict[str, Row]:
+        """The rows under those of `keys` that there are."""
+        packs: list[str] = []
+        others: list[str] = []
+        for key in keys:
+            (packs if key.startswith(PACK_PREFIX) else others).append(key)
+        found = {key: row for key in packs if (row := self._pack(key)) is not None}
+        if others:
+            select = self._connection.select('SELECT "key", value FROM state WHERE "key" = {key}', others)
+            found |= {key: state.from_bytes(key, data) for key, data in select}
+        return found
+
+    def _pack(self, key: str) -> Decided | None:
+        # Packs are read one at a time: only a message that comes again asks for one.
+        device_id, seq = pack_place(key)
+        statement = f"{_PACK_COLUMNS} WHERE seq = {seq:d} AND device_id = {{key}}"
+        found = self._connection.select(statement, [device_id])
+        return Decided(*found[0]) if found else None
+
+    def known(self, ids: Sequence[bytes]) -> dict[bytes, Known]:
+        """How those of the requests `ids` that were answered before were answered."""
+        found = {row[0]: row for row in self._connection.select(_REQUESTS, ids)}
+        known = {
+            id: Known(digest, answers.declined(reason, facts)) for id, digest, reason, facts in self._declined(ids)
+        }
+        if found:
+            accepted = self._connection.select(_ACCEPTED, [index for _, _, index in found.values()])
+            results = {index: Accepted(index, at_s, answers.result_of(result)) for index, at_s, result in accepted}
+            known |= {id: Known(digest, results[index]) for id, digest, index in found.values()}
+        return known
+
+    def _declined(self, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
+        return self._connection.select("SELECT id, digest, reason, facts FROM rejections WHERE id = {key}", ids)
+
+    def first_due_s(self) -> UnixSeconds | None:
+        """When the first row is due, or None if no row ever is."""
+        due_s: UnixSeconds | None = self._connection.all("SELECT min(due_s) FROM state WHERE due_s IS NOT NULL")[0][0]
+        return due_s
+
+    def due_keys(self, at_s: UnixSeconds, *, limit: int) -> list[str]:
+        """Keys of rows that are due at `at_s`, the earliest first."""
+        found = self._connection.all(
+            f'SELECT "key" FROM state WHERE due_s <= {at_s:d} ORDER BY due_s, "key" LIMIT {limit:d}'
+        )
+        return [key for (key,) in found]
+
+    # Writing
+
+    def commit(self, batch: Batch) -> None:
+        """Write all of `batch`, or nothing."""
+        packs, rows, gone = _by_table(batch.rows)
+        with self._connection.transaction():
+            self._insert(EntryRow, batch.entries)
+            self._insert(PayloadRow, batch.payloads)
+            self._insert(RequestRow, batch.requests)
+            self._insert(RejectionRow, batch.rejections)
+            self._insert(PostingRow, batch.postings)
+            self._insert(PackRow, [row for row in packs if _is_first_decision(row)])
+            self._upsert(PackRow, [row for row in packs if not _is_first_decision(row)])
+            self._upsert(StateRow, rows)
+            if gone:
+                self._connection.delete(_table(StateRow), gone)
+            self._upsert(TileRow, [(level, n, hashes) for (level, n), hashes in batch.tiles.items()])
+            self._insert(CheckpointRow, batch.checkpoints)
+
+    def _insert(self, model: type, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            self._connection.insert(_table(model), rows)
+
+    def _upsert(self, model: type, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            self._connection.upsert(_table(model), rows)
+
+
+_PACK_COLUMNS: Final = 'SELECT sha256, refusal, "index", start_s, end_s, again_at FROM packs'
+_REQUESTS: Final = 'SELECT id, digest, "index" FROM requests WHERE id = {key}'
+_ACCEPTED: Final = """
+    SELECT payloads."index", entries.at_s, payloads.result
+    FROM payloads JOIN entries ON entries."index" = payloads."index" WHERE payloads."index" = {key}
+"""
+_AGAIN_AT: Final = -1
+
+
+def pack_place(key: str) -> tuple[str, int]:
+    """The unit and the number that the key of a `Decided` names."""
+    device_id, _, seq = key.removeprefix(PACK_PREFIX).rpartition("/")
+    return device_id, int(seq)
+
+
+def _table(model: Any) -> Table:
+    table: Table = model.__table__
+    return table
+
+
+def _by_table(
+    written: dict[str, Written],
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[str]]:
+    """Rows of `packs`, rows of `state`, and keys that are gone from `state`."""
+    packs: list[tuple[Any, ...]] = []
+    rows: list[tuple[Any, ...]] = []
+    gone: list[str] = []
+    for key, newest in written.items():
+        if newest.row is None:
+            gone.append(key)
+        elif key.startswith(PACK_PREFIX):
+            packs.append(_pack_row(key, newest.version, newest.row))
+        else:
+            rows.append((key, newest.version, newest.data, state.due_s(newest.row)))
+    return packs, rows, gone
+
+
+def _pack_row(key: str, version: int, row: Row) -> tuple[Any, ...]:
+    sha256, refusal, *rest = state.values(row)
+    # A driver may write a member of an enumeration by another name than its value.
+    return (*pack_place(key), version, sha256, str(refusal), *rest)
+
+
+def _is_first_decision(pack: tuple[Any, ...]) -> bool:
+    return pack[_AGAIN_AT] is None

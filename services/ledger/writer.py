@@ -1,0 +1,319 @@
+"""The single writer: a thread that executes what waits, commits it in one transaction, then answers.
+
+Whoever asks gets the answer after the commit, never before. If the commit cannot be made, nobody is answered as if it
+had been: memory is thrown away, and what is in the database then is what happened.
+"""
+
+import secrets
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import structlog
+from sqlalchemy import Engine
+
+from contracts import programmes, state
+from contracts.commands import OpenLedger, Request
+from contracts.execute import version
+from contracts.state import Ledger
+from contracts.units import DAY_S, UnixSeconds
+from services.clock import Clock, SystemClock
+from services.database import DatabaseUnavailable
+from services.ledger.batches import Chance, Execution, Tip, failure_of, in_order
+from services.ledger.client import Accepted, LedgerUnavailable, Outcome
+from services.ledger.entries import HASH_BYTES
+from services.ledger.spontaneous import Duties
+from services.ledger.store import Last, Store
+from services.ledger.window import RowCache, Window
+
+BATCH_MAX: Final = 500
+QUEUE_MAX: Final = 20_000
+IDLE_S: Final = 1.0
+"""How often the clock is looked at while nobody asks."""
+RECONNECT_S: Final = 0.25
+
+log = structlog.get_logger()
+
+
+class ClockNeedsAcceptance(Exception):
+    """The last entry is more than a day old: is the clock right? `--accept-clock` says so."""
+
+
+class OtherContracts(Exception):
+    """The last entry was executed by another contract set than this program has."""
+
+
+class OtherLedger(Exception):
+    """The database keeps a log of another origin or programme."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """What one caller asked for together."""
+
+    future: Future[list[Outcome]]
+    outcomes: list[Outcome | None]
+    unanswered: int
+
+    def answer(self, place: int, outcome: Outcome) -> None:
+        self.outcomes[place] = outcome
+        self.unanswered -= 1
+        if not self.unanswered:
+            self.future.set_result([known for known in self.outcomes if known is not None])
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Asked(NamedTuple):
+    """One request and who waits for it (None: the writer itself)."""
+
+    request: Request
+    call: _Call | None
+    place: int
+
+
+@dataclass(slots=True)
+class _Open:
+    """What the writer holds while the database is there."""
+
+    store: Store
+    window: Window
+    duties: Duties
+    tip: Tip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogIdentity:
+    """Which log this is, and the Ed25519 seed that signs its checkpoints."""
+
+    origin: str
+    seed: bytes = field(repr=False)
+    programme: str = "ontario"
+
+
+class Writer:
+    """Give requests to `ask` from any thread, between `start` and `stop`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        identity: LogIdentity,
+        clock: Clock,
+        *,
+        accept_clock: bool = False,
+        batch_max: int = BATCH_MAX,
+        queue_max: int = QUEUE_MAX,
+        chance: Chance = secrets.token_bytes,
+    ) -> None:
+        self.batch_max: Final = batch_max
+        self._engine = engine
+        self._identity = identity
+        self._clock = clock
+        self._accept_clock = accept_clock
+        self._queue_max = queue_max
+        self._chance = chance
+        self._version = version(identity.programme)
+        self._waiting: deque[_Asked] = deque()
+        self._changed = threading.Condition()
+        self._is_taking = False
+        self._opened: _Open | None = None
+        self._thread = threading.Thread(target=self._run, name="ledger-writer")
+
+    # What callers use
+
+    def start(self) -> None:
+        """Take the lease, read where the log ends, write entry 0 if it is empty, and begin.
+
+        Raises AnotherWriter, OtherLedger, OtherContracts, ClockNeedsAcceptance, DatabaseUnavailable.
+        """
+        self._opened = self._open(is_start=True)
+        self._is_taking = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what was asked, then end and give up the lease. Does nothing if it is not running."""
+        with self._changed:
+            self._is_taking = False
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def ask(self, requests: Sequence[Request]) -> "Future[list[Outcome]]":
+        """Queue requests; the future has an answer to each, in their order, once all are committed.
+
+        Raises LedgerUnavailable at once if too many wait or the writer has stopped; the future raises it if the
+        database cannot be written.
+        """
+        call = _Call(Future(), [None] * len(requests), len(requests))
+        call.future.set_running_or_notify_cancel()  # a caller who goes away does not undo what was asked
+        if not requests:
+            call.future.set_result([])
+            return call.future
+        asked = [_Asked(request, call, place) for place, request in enumerate(requests)]
+        with self._changed:
+            if not self._is_taking:
+                raise LedgerUnavailable("the ledger's writer is not running")
+            if len(self._waiting) + len(asked) > self._queue_max:
+                raise LedgerUnavailable("the ledger is busy: too many requests wait")
+            self._waiting.extend(asked)
+            self._changed.notify()
+        return call.future
+
+    def is_clock_adrift(self) -> bool:
+        """Has the wall clock jumped away from the one that this run follows?"""
+        return isinstance(self._clock, SystemClock) and self._clock.is_adrift()
+
+    def is_writing(self) -> bool:
+        """Is the database there, as far as the writer knows?"""
+        return self._opened is not None and self._is_taking
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            asked: list[_Asked] = []
+            try:
+                opened = self._opened = self._opened or self._open(is_start=False)
+                own = opened.duties.requests(at_s=self._at_s(opened.tip), index=opened.tip.size)
+                asked = self._take(waits_s=0 if own else IDLE_S)
+                if not asked and not self._is_taking:
+                    break
+                self._settle(opened, [_Asked(request, None, 0) for request in own] + asked)
+            except Exception as error:
+                self._lose(asked, error)
+                if not self._is_taking:
+                    break
+        self._end()
+
+    def _take(self, *, waits_s: float) -> list[_Asked]:
+        """The next of what waits, at most a batch of it; none if nothing comes in `waits_s` or we are to stop."""
+        with self._changed:
+            if not self._waiting and self._is_taking and waits_s:
+                self._changed.wait(waits_s)
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), self.batch_max))]
+
+    def _settle(self, opened: _Open, asked: Sequence[_Asked]) -> None:
+        """Execute, commit, answer; what a bug keeps from being committed is found by halving."""
+        if not asked:
+            return
+        try:
+            outcomes = self._commit(opened, [one.request for one in asked])
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            self._reload(opened)
+            if len(asked) > 1:
+                half = len(asked) // 2
+                self._settle(opened, asked[:half])
+                self._settle(opened, asked[half:])
+                return
+            outcomes = [failure_of(asked[0].request, error)]
+        for one, outcome in zip(asked, outcomes, strict=True):
+            if one.call is not None:
+                one.call.answer(one.place, outcome)
+            elif not isinstance(outcome, Accepted):
+                opened.duties.refused(one.request)
+
+    def _commit(self, opened: _Open, requests: Sequence[Request]) -> list[Outcome]:
+        order = in_order(requests)
+        known = opened.store.known([request.id for request in requests])
+        execution = Execution(
+            opened.window,
+            origin=self._identity.origin,
+            version=self._version,
+            seed=self._identity.seed,
+            chance=self._chance,
+        )
+        at_s = self._at_s(opened.tip)
+        executed = execution.run([requests[place] for place in order], known, tip=opened.tip, at_s=at_s)
+        if not executed.batch.is_empty():
+            opened.store.commit(executed.batch)
+            opened.tip = executed.tip
+            opened.duties.committed(executed.batch.rows.values())
+        opened.window.commit()
+        by_place = dict(zip(order, executed.outcomes, strict=True))
+        return [by_place[place] for place in range(len(requests))]
+
+    def _at_s(self, tip: Tip) -> UnixSeconds:
+        """Ledger time never goes back."""
+        return max(tip.at_s, self._clock.now_s())
+
+    # Opening, losing and ending
+
+    def _open(self, *, is_start: bool) -> _Open:
+        store = Store(self._engine)
+        try:
+            last = store.last()
+            if last is not None:
+                self._check(last, is_start=is_start)
+            window = Window(programmes.load(self._identity.programme), RowCache(), store.rows)
+            opened = _Open(store, window, Duties(store, window), _tip(store, last))
+            if last is None:
+                self._write_entry_0(opened)
+            else:
+                self._check_identity(window)
+            return opened
+        except BaseException:
+            store.close()
+            raise
+
+    def _check(self, last: Last, *, is_start: bool) -> None:
+        if last.entry.contract_version != self._version:
+            had, have = last.entry.contract_version.hex()[:12], self._version.hex()[:12]
+            raise OtherContracts(f"entry {last.index} was executed by contract set {had}; this program has {have}")
+        stopped_s = self._clock.now_s() - last.entry.at_s
+        if is_start and stopped_s > DAY_S and not self._accept_clock:
+            raise ClockNeedsAcceptance(
+                f"the last entry is {stopped_s // DAY_S} days old; if the clock is right, start with --accept-clock"
+            )
+
+    def _check_identity(self, window: Window) -> None:
+        kept = window.get(state.LEDGER_KEY)
+        wanted = Ledger(self._identity.origin, self._identity.programme)
+        if kept != wanted:
+            raise OtherLedger(f"the database keeps {kept}, not {wanted}")
+
+    def _write_entry_0(self, opened: _Open) -> None:
+        id = bytes(HASH_BYTES)
+        command = OpenLedger(self._identity.origin, self._identity.programme)
+        (outcome,) = self._commit(opened, [Request(id, id, command)])
+        if not isinstance(outcome, Accepted):
+            raise AssertionError(f"an empty log cannot be opened: {outcome}")
+
+    def _reload(self, opened: _Open) -> None:
+        """Forget what was executed and not committed."""
+        opened.window.forget()
+        opened.tip = _tip(opened.store, opened.store.last())
+
+    def _lose(self, asked: Sequence[_Asked], error: Exception) -> None:
+        """Nothing is known of the batch any more: tell who waits, and begin again from the database."""
+        log.warning("ledger_unavailable", error=f"{type(error).__name__}: {error}", waiting=len(asked))
+        if self._opened is not None:
+            self._opened.store.close()
+            self._opened = None
+        with self._changed:
+            asked = [*asked, *self._waiting]
+            self._waiting.clear()
+        for one in asked:
+            if one.call is not None:
+                one.call.fail(LedgerUnavailable("the ledger cannot write now"))
+        with self._changed:
+            if self._is_taking and not self._waiting:
+                self._changed.wait(RECONNECT_S)
+
+    def _end(self) -> None:
+        if self._opened is not None:
+            self._opened.store.close()
+            self._opened = None
+
+
+def _tip(store: Store, last: Last | None) -> Tip:
+    if last is None:
+        return Tip(0, 0, {})
+    size = last.index + 1
+    return Tip(size, last.entry.at_s, store.frontier(size))
