@@ -4,11 +4,18 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 from threading import Condition
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from contracts.wire import packs, receipts
@@ -18,7 +25,7 @@ from device_sim.publisher import RETRY_S_FIRST, RETRY_S_MAX, Broker, Login, Publ
 from device_sim.unit import Unit
 from tests.device_sim.tiny_platform import PLATFORM_KEYS, intervals, signed_receipt
 from tests.device_sim.tiny_service import tiny_service
-from tests.servers import Mosquitto, free_port, mosquitto, program
+from tests.servers import Mosquitto, mosquitto, program
 
 SEED = bytes([3]) * 32
 NOW_S = 1_800_000_000
@@ -122,19 +129,28 @@ def test_a_unit_logs_in_and_a_wrong_password_is_a_trouble_that_it_tells(tmp_path
 def certificate(tmp_path_factory) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1, and its key."""
     folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    request = "openssl req -x509 -newkey ed25519 -nodes -days 2 -subj /CN=broker -addext subjectAltName=IP:127.0.0.1"
-    command = [*request.split(), "-keyout", key, "-out", certificate]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate, key
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(signed.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths
 
 
 def test_under_tls_the_unit_trusts_the_authority_it_was_given_and_no_other(tmp_path, certificate):
     path, key = certificate
-    port = free_port()
-    lines = f"listener {port} 127.0.0.1\ncertfile {path}\nkeyfile {key}"
-    with mosquitto(lines) as broker, tiny_service(broker.port, {"unit-1": SEED}):
-        url = f"mqtts://127.0.0.1:{port}"
+    lines = f"certfile {path}\nkeyfile {key}"
+    with mosquitto(lines) as broker, tiny_service(broker.port, {"unit-1": SEED}, ca_file=path):
+        url = f"mqtts://127.0.0.1:{broker.port}"
         with a_line(tmp_path, broker_at(url, ca_file=path)) as line:
             line.measure(1 + 24)
             assert line.until(lambda: line.unit.covered_seq == 25)

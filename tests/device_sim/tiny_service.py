@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any
@@ -61,9 +62,11 @@ class TinyService:
 
 
 @contextmanager
-def tiny_service(port: int, seeds: Mapping[str, bytes]) -> Iterator[TinyService]:
-    """Run the service at a broker that anybody may use."""
+def tiny_service(port: int, seeds: Mapping[str, bytes], *, ca_file: Path | None = None) -> Iterator[TinyService]:
+    """Run the service at a broker that anybody may use, over TLS if there is a `ca_file`."""
     service = TinyService(seeds)
+    if ca_file is not None:
+        service.client.tls_set(ca_certs=str(ca_file))
     service.client.connect("127.0.0.1", port)
     service.client.loop_start()
     judge = Thread(target=service.judge)
