@@ -148,7 +148,7 @@ class Execution:
 
 
 def failure_of(request: Request, error: Exception) -> Failed:
-    """Report a bug that only this request meets, and answer it. The report has no values of variables: some are secret."""
+    """Report a bug that only this request meets, and answer it. The report shows no variables: some are secret."""
     told = "".join(traceback.format_exception(error))
     log.error("command_failed", kind=request.command.KIND, traceback=told)
     return Failed(f"{type(error).__name__}: {error}")

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeAlias, cast
 
 import psycopg
-from sqlalchemy import Engine, Table
+from sqlalchemy import Dialect, Engine, Table
 from sqlalchemy.dialects import postgresql
 
 from services.database import BUSY_S_MAX, is_sqlite, translated
 
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
+_POSTGRESQL: Final[Dialect] = postgresql.dialect()  # type: ignore[no-untyped-call]
 _LEASE: Final = 0x5350_4152_4B53_0001
 # A writer killed a moment ago may still be finishing its last statement on the server.
 _LEASE_S_MAX: Final = 3
@@ -208,7 +209,7 @@ class PostgresConnection:
 
 @cache
 def _types(table: Table) -> list[str]:
-    return [column.type.compile(postgresql.dialect()).partition(" ")[0].lower() for column in table.columns]
+    return [column.type.compile(_POSTGRESQL).partition(" ")[0].lower() for column in table.columns]
 
 
 @cache

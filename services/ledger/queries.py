@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Engine, Select, union_all
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import Engine, Select, or_, select, union_all
+from sqlmodel import Session
 
 from contracts import commands, state
 from contracts.effects import Posting
@@ -20,12 +20,12 @@ from services.ledger import answers, checkpoints, proofs, tiles
 from services.ledger.client import Head, LedgerUnavailable, PackEvidence, Recorded
 from services.ledger.merkle import HASH_BYTES
 from services.ledger.store import PACK_PREFIX, pack_place
-from services.ledger.tables import CheckpointRow, EntryRow, PackRow, PayloadRow, PostingRow, StateRow, TileRow
+from services.ledger.tables import CHECKPOINTS, ENTRIES, PACKS, PAYLOADS, POSTINGS, STATE, TILES
 
 KEYS_MAX: Final = 500
 """Keys in one statement."""
 
-_DECIDED = (PackRow.sha256, PackRow.refusal, PackRow.index, PackRow.start_s, PackRow.end_s, PackRow.again_at)
+_DECIDED = (PACKS.c.sha256, PACKS.c.refusal, PACKS.c.index, PACKS.c.start_s, PACKS.c.end_s, PACKS.c.again_at)
 
 
 class Queries:
@@ -51,8 +51,8 @@ class Queries:
         others = [key for key in keys if not key.startswith(PACK_PREFIX)]
         with self._reading() as session:
             for start in range(0, len(others), KEYS_MAX):
-                wanted = col(StateRow.key).in_(others[start : start + KEYS_MAX])
-                for key, data in session.execute(select(StateRow.key, StateRow.value).where(wanted)):
+                wanted = STATE.c.key.in_(others[start : start + KEYS_MAX])
+                for key, data in session.execute(select(STATE.c.key, STATE.c.value).where(wanted)):
                     found[key] = state.from_bytes(key, data)
             for key in keys:
                 if key.startswith(PACK_PREFIX) and (decided := _decided(session, key)) is not None:
@@ -63,9 +63,9 @@ class Queries:
         """See `client.Ledger.find`."""
         first, end = f"{kind}/", f"{kind}0"  # "0" is the character after "/"
         query = (
-            select(StateRow.key, StateRow.value)
-            .where(col(StateRow.key) >= first, col(StateRow.key) > after, col(StateRow.key) < end)
-            .order_by(StateRow.key)
+            select(STATE.c.key, STATE.c.value)
+            .where(STATE.c.key >= first, STATE.c.key > after, STATE.c.key < end)
+            .order_by(STATE.c.key)
             .limit(limit)
         )
         with self._reading() as session:
@@ -93,13 +93,13 @@ class Queries:
     def packs(self, device_id: str, *, from_s: UnixSeconds, to_s: UnixSeconds) -> list[PackEvidence]:
         """See `client.Ledger.packs`."""
         query = (
-            select(PackRow.seq, PackRow.index, PackRow.again_at, PackRow.start_s, PackRow.end_s)
-            .where(PackRow.device_id == device_id)
-            .where(or_(PackRow.refusal == "", col(PackRow.again_at).is_not(None)))
+            select(PACKS.c.seq, PACKS.c.index, PACKS.c.again_at, PACKS.c.start_s, PACKS.c.end_s)
+            .where(PACKS.c.device_id == device_id)
+            .where(or_(PACKS.c.refusal == "", PACKS.c.again_at.is_not(None)))
             # The first bound says nothing new: it lets the index begin where a pack could still reach into the span.
-            .where(col(PackRow.start_s) > from_s - self._pack_span_s_max, col(PackRow.start_s) < to_s)
-            .where(col(PackRow.end_s) > from_s)
-            .order_by(PackRow.start_s, PackRow.seq)
+            .where(PACKS.c.start_s > from_s - self._pack_span_s_max, PACKS.c.start_s < to_s)
+            .where(PACKS.c.end_s > from_s)
+            .order_by(PACKS.c.start_s, PACKS.c.seq)
         )
         with self._reading() as session:
             found = [
@@ -115,10 +115,10 @@ class Queries:
     def refusals(self, device_id: str, *, after_seq: int, to_seq: int) -> list[tuple[int, Decided]]:
         """See `client.Ledger.refusals`."""
         query = (
-            select(PackRow.seq, *_DECIDED)  # type: ignore[call-overload]
-            .where(PackRow.device_id == device_id, PackRow.refusal != "")
-            .where(PackRow.seq > after_seq, PackRow.seq <= to_seq)
-            .order_by(PackRow.seq)
+            select(PACKS.c.seq, *_DECIDED)
+            .where(PACKS.c.device_id == device_id, PACKS.c.refusal != "")
+            .where(PACKS.c.seq > after_seq, PACKS.c.seq <= to_seq)
+            .order_by(PACKS.c.seq)
         )
         with self._reading() as session:
             return [(seq, Decided(*decided)) for seq, *decided in session.execute(query)]
@@ -134,7 +134,7 @@ class Queries:
         """See `client.Ledger.head`."""
         with self._reading() as session:
             size, note = _newest_checkpoint(session)
-            at_s = session.execute(select(EntryRow.at_s).where(EntryRow.index == size - 1)).scalar_one()
+            at_s = session.execute(select(ENTRIES.c.at_s).where(ENTRIES.c.index == size - 1)).scalar_one()
         signed = checkpoints.parse(note.decode().partition("\n\n")[0] + "\n")
         if signed is None:
             raise ValueError(f"the checkpoint of size {size} is malformed")
@@ -149,9 +149,9 @@ class Queries:
     def entries(self, first: int, count: int) -> list[bytes]:
         """The public bytes of up to `count` entries from `first` on."""
         query = (
-            select(EntryRow.entry)
-            .where(EntryRow.index >= first, EntryRow.index < first + count)
-            .order_by(EntryRow.index)  # type: ignore[arg-type]
+            select(ENTRIES.c.entry)
+            .where(ENTRIES.c.index >= first, ENTRIES.c.index < first + count)
+            .order_by(ENTRIES.c.index)
         )
         with self._reading() as session:
             return [entry for (entry,) in session.execute(query)]
@@ -168,30 +168,30 @@ class Queries:
 
 def _decided(session: Session, key: str) -> Decided | None:
     device_id, seq = pack_place(key)
-    query: Select[Any] = select(*_DECIDED).where(PackRow.device_id == device_id, PackRow.seq == seq)
+    query = select(*_DECIDED).where(PACKS.c.device_id == device_id, PACKS.c.seq == seq)
     found = session.execute(query).first()
     return Decided(*found) if found else None
 
 
-def _newest_on(account: str, before: int | None, limit: int) -> Any:
+def _newest_on(account: str, before: int | None, limit: int) -> Select[tuple[int]]:
     """Indexes of the newest entries with a posting on `account`, out of the index of `postings` alone."""
-    query = select(PostingRow.index).where(PostingRow.account == account).distinct()
+    query = select(POSTINGS.c.index).where(POSTINGS.c.account == account).distinct()
     if before is not None:
-        query = query.where(PostingRow.index < before)
-    return query.order_by(col(PostingRow.index).desc()).limit(limit)
+        query = query.where(POSTINGS.c.index < before)
+    return query.order_by(POSTINGS.c.index.desc()).limit(limit)
 
 
 def _recorded(session: Session, indexes: Sequence[int]) -> list[Recorded]:
     """The entries at `indexes`, in that order, without those that there are not."""
     postings: dict[int, list[Posting]] = {index: [] for index in indexes}
-    legs = select(PostingRow.index, PostingRow.asset, PostingRow.account, PostingRow.amount)
-    in_order = legs.where(col(PostingRow.index).in_(indexes)).order_by(PostingRow.index, PostingRow.leg)  # type: ignore[arg-type]
+    legs = select(POSTINGS.c.index, POSTINGS.c.asset, POSTINGS.c.account, POSTINGS.c.amount)
+    in_order = legs.where(POSTINGS.c.index.in_(indexes)).order_by(POSTINGS.c.index, POSTINGS.c.leg)
     for index, *posting in session.execute(in_order):
         postings[index].append(Posting(*posting))
     query = (
-        select(EntryRow.index, EntryRow.at_s, PayloadRow.request, PayloadRow.result)
-        .join(PayloadRow, col(PayloadRow.index) == EntryRow.index)
-        .where(col(EntryRow.index).in_(indexes))
+        select(ENTRIES.c.index, ENTRIES.c.at_s, PAYLOADS.c.request, PAYLOADS.c.result)
+        .join(PAYLOADS, PAYLOADS.c.index == ENTRIES.c.index)
+        .where(ENTRIES.c.index.in_(indexes))
     )
     found = {}
     for index, at_s, request, result in session.execute(query):
@@ -205,11 +205,9 @@ def _recorded(session: Session, indexes: Sequence[int]) -> list[Recorded]:
 def _requests(session: Session, indexes: Sequence[int]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for start in range(0, len(indexes), KEYS_MAX):
-        wanted = col(PayloadRow.index).in_(indexes[start : start + KEYS_MAX])
-        found |= {
-            index: request
-            for index, request in session.execute(select(PayloadRow.index, PayloadRow.request).where(wanted))
-        }
+        wanted = PAYLOADS.c.index.in_(indexes[start : start + KEYS_MAX])
+        query = select(PAYLOADS.c.index, PAYLOADS.c.request).where(wanted)
+        found.update(row.tuple() for row in session.execute(query))
     return found
 
 
@@ -221,7 +219,7 @@ def _message(request: bytes) -> bytes:
 
 
 def _newest_checkpoint(session: Session) -> tuple[int, bytes]:
-    query = select(CheckpointRow.size, CheckpointRow.note).order_by(col(CheckpointRow.size).desc()).limit(1)
+    query = select(CHECKPOINTS.c.size, CHECKPOINTS.c.note).order_by(CHECKPOINTS.c.size.desc()).limit(1)
     found = session.execute(query).first()
     if found is None:
         raise LedgerUnavailable("the ledger has not been opened yet")
@@ -230,5 +228,5 @@ def _newest_checkpoint(session: Session) -> tuple[int, bytes]:
 
 
 def _tile(session: Session, level: int, n: int) -> bytes:
-    found = session.execute(select(TileRow.hashes).where(TileRow.level == level, TileRow.n == n)).scalar()
+    found = session.execute(select(TILES.c.hashes).where(TILES.c.level == level, TILES.c.n == n)).scalar()
     return found or b""

@@ -15,15 +15,15 @@ from services.ledger.client import Accepted
 from services.ledger.connection import connect
 from services.ledger.entries import Entry
 from services.ledger.tables import (
-    CheckpointRow,
-    EntryRow,
-    PackRow,
-    PayloadRow,
-    PostingRow,
-    RejectionRow,
-    RequestRow,
-    StateRow,
-    TileRow,
+    CHECKPOINTS,
+    ENTRIES,
+    PACKS,
+    PAYLOADS,
+    POSTINGS,
+    REJECTIONS,
+    REQUESTS,
+    STATE,
+    TILES,
 )
 
 PACK_PREFIX: Final = "pack/"
@@ -98,7 +98,7 @@ class Store:
         others: list[str] = []
         for key in keys:
             (packs if key.startswith(PACK_PREFIX) else others).append(key)
-        found = {key: row for key in packs if (row := self._pack(key)) is not None}
+        found: dict[str, Row] = {key: row for key in packs if (row := self._pack(key)) is not None}
         if others:
             select = self._connection.select('SELECT "key", value FROM state WHERE "key" = {key}', others)
             found |= {key: state.from_bytes(key, data) for key, data in select}
@@ -113,7 +113,7 @@ class Store:
 
     def known(self, ids: Sequence[bytes]) -> dict[bytes, Known]:
         """How those of the requests `ids` that were answered before were answered."""
-        found = {row[0]: row for row in self._connection.select(_REQUESTS, ids)}
+        found = {row[0]: row for row in self._connection.select(_ANSWERED, ids)}
         known = {
             id: Known(digest, answers.declined(reason, facts)) for id, digest, reason, facts in self._declined(ids)
         }
@@ -144,30 +144,30 @@ class Store:
         """Write all of `batch`, or nothing."""
         packs, rows, gone = _by_table(batch.rows)
         with self._connection.transaction():
-            self._insert(EntryRow, batch.entries)
-            self._insert(PayloadRow, batch.payloads)
-            self._insert(RequestRow, batch.requests)
-            self._insert(RejectionRow, batch.rejections)
-            self._insert(PostingRow, batch.postings)
-            self._insert(PackRow, [row for row in packs if _is_first_decision(row)])
-            self._upsert(PackRow, [row for row in packs if not _is_first_decision(row)])
-            self._upsert(StateRow, rows)
+            self._insert(ENTRIES, batch.entries)
+            self._insert(PAYLOADS, batch.payloads)
+            self._insert(REQUESTS, batch.requests)
+            self._insert(REJECTIONS, batch.rejections)
+            self._insert(POSTINGS, batch.postings)
+            self._insert(PACKS, [row for row in packs if _is_first_decision(row)])
+            self._upsert(PACKS, [row for row in packs if not _is_first_decision(row)])
+            self._upsert(STATE, rows)
             if gone:
-                self._connection.delete(_table(StateRow), gone)
-            self._upsert(TileRow, [(level, n, hashes) for (level, n), hashes in batch.tiles.items()])
-            self._insert(CheckpointRow, batch.checkpoints)
+                self._connection.delete(STATE, gone)
+            self._upsert(TILES, [(level, n, hashes) for (level, n), hashes in batch.tiles.items()])
+            self._insert(CHECKPOINTS, batch.checkpoints)
 
-    def _insert(self, model: type, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _insert(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
-            self._connection.insert(_table(model), rows)
+            self._connection.insert(table, rows)
 
-    def _upsert(self, model: type, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _upsert(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
-            self._connection.upsert(_table(model), rows)
+            self._connection.upsert(table, rows)
 
 
 _PACK_COLUMNS: Final = 'SELECT sha256, refusal, "index", start_s, end_s, again_at FROM packs'
-_REQUESTS: Final = 'SELECT id, digest, "index" FROM requests WHERE id = {key}'
+_ANSWERED: Final = 'SELECT id, digest, "index" FROM requests WHERE id = {key}'
 _ACCEPTED: Final = """
     SELECT payloads."index", entries.at_s, payloads.result
     FROM payloads JOIN entries ON entries."index" = payloads."index" WHERE payloads."index" = {key}
@@ -179,11 +179,6 @@ def pack_place(key: str) -> tuple[str, int]:
     """The unit and the number that the key of a `Decided` names."""
     device_id, _, seq = key.removeprefix(PACK_PREFIX).rpartition("/")
     return device_id, int(seq)
-
-
-def _table(model: Any) -> Table:
-    table: Table = model.__table__
-    return table
 
 
 def _by_table(

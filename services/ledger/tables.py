@@ -6,7 +6,7 @@ from these by re-execution, and `sparks ledger verify` compares every byte of th
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, text
 from sqlmodel import Field, SQLModel
 
 _IS_DUE: Final = text("due_s IS NOT NULL")
@@ -137,3 +137,20 @@ class CheckpointRow(SQLModel, table=True):
     __tablename__ = "checkpoints"
     size: int = Field(sa_column=_big(primary_key=True))
     note: bytes = Field(sa_column=_bytes())
+
+
+def _table(model: type[SQLModel]) -> Table:
+    table: Table = SQLModel.metadata.tables[str(model.__tablename__)]
+    return table
+
+
+# The same tables for statements in columns: the ledger moves rows by the hundred and never as objects.
+ENTRIES: Final = _table(EntryRow)
+PAYLOADS: Final = _table(PayloadRow)
+REQUESTS: Final = _table(RequestRow)
+REJECTIONS: Final = _table(RejectionRow)
+POSTINGS: Final = _table(PostingRow)
+STATE: Final = _table(StateRow)
+PACKS: Final = _table(PackRow)
+TILES: Final = _table(TileRow)
+CHECKPOINTS: Final = _table(CheckpointRow)

@@ -26,7 +26,7 @@ class RowCache:
         self._newer: dict[str, Row | None] = {}
         self._older: dict[str, Row | None] = {}
 
-    def get(self, key: str) -> Row | None | object:
+    def get(self, key: str) -> Row | object | None:
         """The row, None, or `_MISSING` if nothing is known."""
         row = self._newer.get(key, _MISSING)
         if row is _MISSING:
