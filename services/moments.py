@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
 
 from contracts.units import UnixSeconds
 
@@ -31,7 +31,6 @@ def unix_s(text: object) -> UnixSeconds:
 Moment = Annotated[
     UnixSeconds,
     BeforeValidator(unix_s),
-    PlainSerializer(rfc3339, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time", "example": "2026-07-01T14:00:00Z"}),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-07-01T14:00:00Z"]}),
 ]
-"""A Pydantic field that is RFC 3339 in JSON and Unix seconds in Python."""
+"""A field of a request that is RFC 3339 in JSON and Unix seconds in Python; answers are written with `rfc3339`."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
@@ -94,8 +96,18 @@ def take(connection: Connection, packs: Sequence[tuple[str, int]]) -> None:
 
 def seqs_of(connection: Connection, device_id: str) -> tuple[int, ...]:
     """Return the numbers of a unit that wait, in order."""
-    query = select(_PARKED.c.seq).where(_PARKED.c.device_id == device_id).order_by(_PARKED.c.seq)
-    return tuple(connection.execute(query).scalars())
+    return seqs_by_device(connection, [device_id]).get(device_id, ())
+
+
+def seqs_by_device(connection: Connection, device_ids: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the numbers that wait, in order, by unit; a unit of which none does is left out."""
+    found: dict[str, tuple[int, ...]] = {}
+    for some in chunks(list(device_ids)):
+        query = select(_PARKED.c.device_id, _PARKED.c.seq).where(_PARKED.c.device_id.in_(some))
+        rows = connection.execute(query.order_by(_PARKED.c.device_id, _PARKED.c.seq))
+        for device_id, of_unit in groupby(rows, key=itemgetter(0)):
+            found[device_id] = tuple(seq for _, seq in of_unit)
+    return found
 
 
 def highest_seqs(connection: Connection, device_ids: Sequence[str]) -> dict[str, int]:
