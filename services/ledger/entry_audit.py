@@ -1,0 +1,119 @@
+"""One entry, asked again: is it what it commits to, was it allowed, and does executing it do what the tables say?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from contracts import commands, effects, execute, state
+from contracts.commands import Command, OpenLedger, Request
+from contracts.effects import Effects, Posting, Rejected
+from contracts.evidence import is_authentic
+from contracts.state import Unit
+from services.ledger import entries
+from services.ledger.books import Books
+from services.ledger.entries import Entry
+from services.ledger.findings import Findings
+from services.ledger.reexecution import Replayed
+
+
+class NotExecutable(Exception):
+    """Nothing after this entry can be re-executed, for what it did is not known. The finding says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What an entry did when it was executed again."""
+
+    request: Request
+    effects: Effects
+
+
+class EntryAudit:
+    """Re-executes the entries in their order; each step notes what it finds and goes on if it can."""
+
+    def __init__(self, replayed: Replayed, findings: Findings) -> None:
+        self.books = Books()
+        self._replayed = replayed
+        self._findings = findings
+
+    def check(self, entry_row: Any, payload_row: Any, posting_rows: Sequence[Any]) -> Executed:
+        """Execute one entry and compare it with its rows. Raises NotExecutable."""
+        index: int = entry_row.entry_index
+        entry = self._entry(entry_row)
+        if payload_row is None:
+            self._stop(index, "payloads", "the entry has no payload")
+        request = self._request(index, entry, payload_row)
+        self._check_claims(index, entry, request.command)
+        self._replayed.at_s, self._replayed.index = entry.at_s, index
+        done = self._execute(index, request.command)
+        self._check_effects(index, entry, payload_row, done)
+        self._check_postings(index, posting_rows, done.postings)
+        return Executed(request, done)
+
+    def _entry(self, row: Any) -> Entry:
+        try:
+            entry = entries.from_bytes(row.entry)
+        except ValueError:
+            self._stop(row.entry_index, "entries", "the bytes are no entry")
+        if row.at_s != entry.at_s:
+            self._findings.add(row.entry_index, "entries", f"at_s is {row.at_s} beside an entry of {entry.at_s}")
+        if entry.at_s < self._replayed.at_s:
+            self._findings.add(row.entry_index, "entries", f"ledger time goes back from {self._replayed.at_s}")
+        return entry
+
+    def _request(self, index: int, entry: Entry, payload: Any) -> Request:
+        if not _binds(payload.request_salt, payload.request, entry.command_commitment):
+            self._stop(index, "payloads", "the request is not the one that the entry commits to")
+        try:
+            return commands.from_bytes(payload.request)
+        except (ValueError, TypeError):
+            self._stop(index, "payloads", "the request cannot be read")
+
+    def _check_claims(self, index: int, entry: Entry, command: Command) -> None:
+        """What the entry says in public, and the evidence under the command."""
+        if isinstance(command, OpenLedger) is not (index == 0):
+            self._stop(index, "payloads", "a log is opened by its first entry, and by no other")
+        if entry.contract_version != execute.version(self._replayed.programme.name):
+            self._stop(index, "entries", "executed by contracts of another version than ours")
+        if (entry.kind, entry.collection) != (command.KIND, command.COLLECTION):
+            self._findings.add(index, "entries", f"the entry says {entry.kind} in {entry.collection}")
+        if not is_authentic(command, self._unit_of(command)):
+            self._findings.add(index, "payloads", "the unit did not sign the message")
+
+    def _unit_of(self, command: Command) -> Unit | None:
+        device_id = getattr(command, "device_id", None)
+        unit = self._replayed.get(state.unit_key(device_id)) if device_id else None
+        return unit if isinstance(unit, Unit) else None
+
+    def _execute(self, index: int, command: Command) -> Effects:
+        try:
+            done = execute.execute(self._replayed, command)
+        except Exception as error:  # whatever a forged command makes a contract raise
+            self._stop(index, "payloads", f"executing it raises {error!r}")
+        if isinstance(done, Rejected):
+            self._stop(index, "payloads", f"the contract rejects it: {done.reason}")
+        return done
+
+    def _check_effects(self, index: int, entry: Entry, payload: Any, done: Effects) -> None:
+        if not _binds(payload.effects_salt, payload.effects, entry.effects_commitment):
+            self._findings.add(index, "payloads", "the effects are not the ones that the entry commits to")
+        rows = effects.row_bytes(done)
+        if payload.effects != effects.to_bytes(done, command_salt=payload.request_salt, rows=rows):
+            self._findings.add(index, "payloads", "executed again, the effects are others")
+        if payload.result != effects.result_bytes(done):
+            self._findings.add(index, "payloads", "executed again, the result is another")
+
+    def _check_postings(self, index: int, rows: Sequence[Any], postings: Sequence[Posting]) -> None:
+        expected = [(index, leg, *posting) for leg, posting in enumerate(postings)]
+        if [tuple(row) for row in rows] != expected:
+            self._findings.add(index, "postings", f"the legs are not the {len(expected)} that follow from the entry")
+        for broken in self.books.post(postings):
+            self._findings.add(index, "postings", broken)
+
+    def _stop(self, index: int, table: str, what: str) -> NoReturn:
+        self._findings.add(index, table, what)
+        raise NotExecutable
+
+
+def _binds(salt: bytes, data: bytes, commitment: bytes) -> bool:
+    return len(salt) == entries.SALT_BYTES and entries.commitment(salt, data) == commitment

@@ -1,0 +1,81 @@
+"""The state in memory as it is re-executed, entry by entry, to be compared with the tables.
+
+Accepted packs are never written again, so they are compared when they are written and then only counted: the memory
+grows with what the ledger knows now, not with how many packs it has seen.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from contracts import programmes
+from contracts.programmes import Programme
+from contracts.state import Decided, Row
+from contracts.units import UnixSeconds
+from services.ledger.store import pack_place
+
+
+class Written(NamedTuple):
+    """A row and the entry that last wrote it."""
+
+    row: Row
+    version: int
+
+
+class Replayed:
+    """`contracts.state.View` on what the entries so far have left behind.
+
+    packs  the decided numbers of each unit, as ascending runs [first, after)
+    """
+
+    def __init__(self, programme: Programme | None = None) -> None:
+        self.programme = programme or programmes.load()
+        self.at_s: UnixSeconds = 0
+        self.index = 0
+        self._rows: dict[str, Written] = {}
+        self._packs: dict[str, list[list[int]]] = {}
+
+    def get(self, key: str) -> Row | None:
+        """The row under `key`, or None; an accepted pack's is not kept."""
+        written = self._rows.get(key)
+        return written.row if written else None
+
+    def written(self, key: str) -> Written | None:
+        """The row under `key` with its version, or None."""
+        return self._rows.get(key)
+
+    def apply(self, writes: Mapping[str, Row | None]) -> Iterator[tuple[str, Decided]]:
+        """Take over what entry `index` writes; yield the accepted packs, which are not kept."""
+        for key, row in writes.items():
+            if isinstance(row, Decided):
+                self._note_decided(key)
+                if not row.refusal:
+                    yield key, row
+                    continue
+            if row is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = Written(row, self.index)
+
+    def pop(self, key: str) -> Written | None:
+        """Take a row out for comparison; what remains in the end is missing in the tables."""
+        return self._rows.pop(key, None)
+
+    def remaining(self) -> Iterator[tuple[str, Written]]:
+        """The rows that were not taken out."""
+        yield from self._rows.items()
+
+    def is_decided(self, device_id: str, seq: int) -> bool:
+        """Has the unit's number been decided by an entry?"""
+        runs = self._packs.get(device_id, [])
+        place = bisect_right(runs, seq, key=lambda run: run[0]) - 1
+        return place >= 0 and seq < runs[place][1]
+
+    def _note_decided(self, key: str) -> None:
+        device_id, seq = pack_place(key)
+        runs = self._packs.setdefault(device_id, [])
+        if runs and seq <= runs[-1][1]:
+            # The next number, or the second decision of an earlier one.
+            runs[-1][1] = max(runs[-1][1], seq + 1)
+        else:
+            runs.append([seq, seq + 1])

@@ -1,0 +1,131 @@
+"""The ledger's tables as they lie there, for whoever compares them: by pages of entries, or a whole table as a stream.
+
+Reads one moment of the database, however long it takes, and never all of a table at once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row, Select, Table, func, or_, select, tuple_
+
+from services.database import is_sqlite, translated
+from services.ledger.tables import CHECKPOINTS, ENTRIES, PACKS, PAYLOADS, POSTINGS, REQUESTS, TILES
+
+STREAM_ROWS: Final = 1_000
+_ENTRY_INDEX: Final = "entry_index"
+
+
+def _all_of(table: Table) -> Select[Any]:
+    """Every column; `index` under another name, because a row is a sequence with a method of that name."""
+    columns = [column.label(_ENTRY_INDEX) if column.name == "index" else column for column in table.columns]
+    return select(*columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the tables hold of the entries in [first, after); checkpoints by size, the rest by index."""
+
+    entries: dict[int, Row[Any]]
+    payloads: dict[int, Row[Any]]
+    postings: dict[int, list[Row[Any]]]
+    checkpoints: dict[int, bytes]
+
+
+class Stored:
+    """One moment of the tables."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def size(self) -> int:
+        """How many entries there are, if none is missing between them."""
+        return int(self._connection.scalar(select(func.count()).where(ENTRIES.c.index >= 0)) or 0)
+
+    def page(self, first: int, after: int) -> Page:
+        """What there is of these entries."""
+        postings: defaultdict[int, list[Row[Any]]] = defaultdict(list)
+        for posting in self._between(POSTINGS, first, after).all():
+            postings[posting.entry_index].append(posting)
+        sizes = CHECKPOINTS.c.size
+        checkpoints = self._connection.execute(select(CHECKPOINTS).where(sizes > first, sizes <= after))
+        return Page(
+            entries={row.entry_index: row for row in self._between(ENTRIES, first, after)},
+            payloads={row.entry_index: row for row in self._between(PAYLOADS, first, after)},
+            postings=postings,
+            checkpoints={row.size: row.note for row in checkpoints},
+        )
+
+    def requests(self, ids: Sequence[bytes]) -> dict[bytes, Row[Any]]:
+        """The rows of `requests` with these ids."""
+        found = self._connection.execute(_all_of(REQUESTS).where(REQUESTS.c.id.in_(ids)))
+        return {row.id: row for row in found}
+
+    def packs(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Row[Any]]:
+        """The rows of `packs` for these units and numbers."""
+        place = tuple_(PACKS.c.device_id, PACKS.c.seq)
+        found = self._connection.execute(_all_of(PACKS).where(place.in_(places)))
+        return {(row.device_id, row.seq): row for row in found}
+
+    def tiles(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """The tiles at these levels and numbers."""
+        place = tuple_(TILES.c.level, TILES.c.n)
+        found = self._connection.execute(select(TILES).where(place.in_(places)))
+        return {(row.level, row.n): row.hashes for row in found}
+
+    def count(self, table: Table) -> int:
+        """How many rows a table has."""
+        return int(self._connection.scalar(select(func.count()).select_from(table)) or 0)
+
+    def outside(self, table: Table, size: int) -> Iterable[Row[Any]]:
+        """Rows whose `index` names no entry of a log of `size`."""
+        stray = or_(table.c.index < 0, table.c.index >= size)
+        return self._connection.execute(_all_of(table).where(stray).order_by(table.c.index))
+
+    def checkpoints_outside(self, size: int) -> Iterable[Row[Any]]:
+        """Checkpoints of trees that a log of `size` never had."""
+        sizes = CHECKPOINTS.c.size
+        return self._connection.execute(select(CHECKPOINTS).where(or_(sizes <= 0, sizes > size)).order_by(sizes))
+
+    def has_checkpoint(self, size: int) -> bool:
+        """Is there a checkpoint of this very size?"""
+        found = select(CHECKPOINTS.c.size).where(CHECKPOINTS.c.size == size)
+        return self._connection.execute(found).first() is not None
+
+    def stream(self, table: Table) -> Iterable[Row[Any]]:
+        """Every row of a table, ordered by its key."""
+        statement = _all_of(table).order_by(*table.primary_key.columns)
+        return self._connection.execute(statement, execution_options={"yield_per": STREAM_ROWS})
+
+    def requests_with_payload(self) -> Iterable[Row[Any]]:
+        """Every row of `requests` beside the request that its entry answered (None: no such entry)."""
+        joined = REQUESTS.outerjoin(PAYLOADS, PAYLOADS.c.index == REQUESTS.c.index)
+        statement = select(REQUESTS.c.id, REQUESTS.c.index.label(_ENTRY_INDEX), PAYLOADS.c.request).select_from(joined)
+        return self._connection.execute(statement.order_by(REQUESTS.c.id), execution_options={"yield_per": STREAM_ROWS})
+
+    def _between(self, table: Table, first: int, after: int) -> Any:
+        wanted = (table.c.index >= first, table.c.index < after)
+        return self._connection.execute(_all_of(table).where(*wanted).order_by(*table.primary_key.columns))
+
+
+@contextmanager
+def opened(engine: Engine) -> Iterator[Stored]:
+    """Give the tables as they are at this moment. Raises DatabaseUnavailable."""
+    options = {} if is_sqlite(engine) else {"isolation_level": "REPEATABLE READ"}
+    with translated(), engine.connect().execution_options(**options) as connection:
+        if is_sqlite(engine):
+            # Text that is no longer UTF-8 must be found, and not stop the search.
+            driver: Any = connection.connection.driver_connection
+            driver.text_factory = _text
+        try:
+            yield Stored(connection)
+        finally:
+            connection.rollback()
+            if is_sqlite(engine):
+                driver.text_factory = str
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
