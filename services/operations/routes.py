@@ -1,0 +1,17 @@
+"""All calls of this program."""
+
+from fastapi import APIRouter
+
+from services.operations.fleet import fleet_router
+from services.operations.moderation import quarantine_router
+from services.operations.office import Office
+from services.operations.programme import programme_router
+
+
+def operations_router(office: Office) -> APIRouter:
+    """Return the router of the scopes `fleet` and `programme`."""
+    router = APIRouter()
+    router.include_router(fleet_router(office))
+    router.include_router(quarantine_router(office))
+    router.include_router(programme_router(office))
+    return router
