@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from amqtt.adapters import StreamReaderAdapter
+from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import BrokerContext
 from amqtt.errors import AMQTTError
 from amqtt.mqtt.constants import QOS_1
@@ -21,6 +21,7 @@ from amqtt.session import IncomingApplicationMessage, OutgoingApplicationMessage
 IN_FLIGHT_MAX: Final = 1_000
 # A pack has at most 32 KiB; a larger message must still reach ingestion, which quarantines it as too large.
 PACKET_BYTES_MAX: Final = 256 * 1024
+CLOSE_S_MAX: Final = 1
 
 Publish = Callable[[Session, IncomingApplicationMessage | OutgoingApplicationMessage], Awaitable[None]]
 
@@ -33,6 +34,22 @@ class BoundedReader(StreamReaderAdapter):
         if n > PACKET_BYTES_MAX:
             raise AMQTTError(f"a packet of {n} bytes is above the limit of {PACKET_BYTES_MAX}")
         return await super().read(n)
+
+
+class PromptWriter(StreamWriterAdapter):
+    """Writes to a client, and closes within `CLOSE_S_MAX` even if that client reads nothing any more."""
+
+    async def close(self) -> None:
+        """Send what is written already and close; called again, it changes nothing."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await self._writer.wait_closed()
+        except OSError:  # TimeoutError is one
+            self._writer.transport.abort()
 
 
 class Connection(BrokerProtocolHandler):
@@ -59,6 +76,9 @@ class Connection(BrokerProtocolHandler):
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
+        # The reader ends with the stream: before Python 3.12, `wait_for` may swallow amqtt's cancellation.
+        if self.writer is not None:
+            await self.writer.close()
         await super().stop()
 
     async def handle_puback(self, puback: PubackPacket) -> None:

@@ -7,13 +7,12 @@ message is on its way. Its plugins are not loaded: they would publish $SYS figur
 """
 
 import asyncio
-import contextlib
 import hmac
 import socket
 from functools import partial
 from typing import Any, Final
 
-from amqtt.adapters import ReaderAdapter, StreamWriterAdapter, WriterAdapter
+from amqtt.adapters import ReaderAdapter, WriterAdapter
 from amqtt.broker import Broker, RetainedApplicationMessage
 from amqtt.contexts import Action, BrokerConfig, ListenerConfig
 from amqtt.errors import NoDataError
@@ -24,14 +23,13 @@ from amqtt.session import ApplicationMessage, IncomingApplicationMessage, Outgoi
 
 from services.broker import topics
 from services.broker.accounts import Login, TableAccounts
-from services.broker.connection import BoundedReader, Connection
+from services.broker.connection import BoundedReader, Connection, PromptWriter
 
 # The platform's messages wait for it, and with them the acknowledgements: units hold what they have on disk.
 PLATFORM_WAITING_MAX: Final = 10_000
 # A unit that does not listen loses its oldest: a receipt is cumulative and retained, a command is repeated.
 UNIT_WAITING_MAX: Final = 100
 LOG_IN_S_MAX: Final = 10
-CLOSE_S_MAX: Final = 1
 
 
 class Exchange(Broker):
@@ -49,7 +47,7 @@ class Exchange(Broker):
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
         """Serve one client until it leaves."""
-        await self._client_connected(listener_name, BoundedReader(reader), StreamWriterAdapter(writer))
+        await self._client_connected(listener_name, BoundedReader(reader), PromptWriter(writer))
 
     async def add_subscription(self, subscription: tuple[str, int], session: Session) -> int:
         """Return the QoS granted, 1 at most, or 0x80 where the access rule says no."""
@@ -74,7 +72,7 @@ class Exchange(Broker):
         connection.attach(session, reader, writer)
         self._sessions[asked.client_id] = (session, connection)
         if earlier is not None:
-            await self._close(earlier)
+            await earlier.stop()
         return connection, session
 
     async def _log_in(self, reader: ReaderAdapter, writer: WriterAdapter) -> Session:
@@ -89,8 +87,7 @@ class Exchange(Broker):
         except Exception as error:
             # A stranger's bytes make amqtt's parser raise whatever it meets.
             refusal = NoDataError(f"no log-in could be read: {error!r}")
-        with contextlib.suppress(OSError):
-            await writer.close()
+        await writer.close()
         raise refusal
 
     async def _is_admitted(self, asked: Session) -> bool:
@@ -130,7 +127,7 @@ class Exchange(Broker):
             await handler.start()
             await self._client_message_loop(client_session, handler)
         finally:
-            await self._close(handler)
+            await handler.stop()
             await self._part(client_session, handler)
 
     async def _handle_disconnect(self, *_: Any) -> None:
@@ -147,12 +144,6 @@ class Exchange(Broker):
     async def _forget(self, session: Session) -> None:
         await self._del_all_subscriptions(session)
         session.clear_queues()  # and whoever waits for room in them goes on
-
-    async def _close(self, handler: BrokerProtocolHandler) -> None:
-        # A client that reads nothing would hold the close back for ever.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S_MAX):
-                await handler.stop()
 
     # --- who may say and hear what, and who gets it
 

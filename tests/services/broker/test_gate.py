@@ -146,6 +146,7 @@ def test_readings_that_were_not_acknowledged_come_again(gate: Gate) -> None:
         platform.wait_for(lambda: len(platform.heard) == 5)
         assert platform.payloads == [b"%d" % number for number in range(5)]
         assert all(message.dup for message in platform.heard)
+        platform.subscribe("sparks/v1/+/readings")  # its answer says that the acknowledgements have arrived
     with connected(gate.port, PLATFORM, clean_session=False) as platform, connected(gate.port, UNIT) as unit:
         unit.publish("sparks/v1/unit-1/readings", b"new")
         platform.wait_for(lambda: b"new" in platform.payloads)
