@@ -391,7 +391,7 @@ def to_bytes(request: Request) -> bytes:
 def from_bytes(data: bytes) -> Request:
     """Read what `to_bytes` wrote; anything else raises ValueError."""
     value = cbor.decode(data)
-    if not isinstance(value, list) or len(value) < 3 or value[0] not in BY_KIND:
+    if not isinstance(value, list) or len(value) < 3 or not isinstance(value[0], str) or value[0] not in BY_KIND:
         raise ValueError("not a request")
     kind = BY_KIND[value[0]]
     if len(value) != 3 + len(_FIELDS[kind]):

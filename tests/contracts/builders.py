@@ -2,24 +2,27 @@
 
 from typing import Any
 
-from contracts import programmes
+from contracts import accounts, programmes, state
 from contracts.commands import (
     AdmitRetailer,
     AttestIdentity,
+    Authorize,
     ClaimUnit,
     Command,
+    DeclareLost,
     DepositReserve,
     EnrollCustomer,
     IssueCheckoutCode,
     RecordPack,
     RegisterUnit,
 )
-from contracts.effects import Effects, Rejected
+from contracts.effects import Asset, Draft, Effects, Rejected
 from contracts.execute import execute
 from contracts.memory import Memory
-from contracts.state import ZERO_HASH, Unit, UnitKey
-from contracts.wire import cose, packs, signatures
-from contracts.wire.packs import Interval, Pack
+from contracts.state import ZERO_HASH, Account, Meter, Purchase, Unit, UnitKey
+from contracts.units import MICRO_SPARKS_PER_CENT
+from contracts.wire import cbor, cose, packs, signatures
+from contracts.wire.packs import GapPack, Interval, Pack
 
 MONDAY_NOON_S = 1_783_353_600  # 2026-07-06 12:00 in Toronto, on-peak
 HOUR_S = 3_600
@@ -51,17 +54,38 @@ def a_unit(**given: Any) -> Unit:
     return Unit(**(fields | given))
 
 
-def a_message(seq: int = 1, prev: bytes = ZERO_HASH, *intervals: Interval, device_id: str = "unit-1") -> bytes:
+def a_message(
+    seq: int = 1, prev: bytes = ZERO_HASH, *intervals: Interval, device_id: str = "unit-1", seed: bytes = SEED
+) -> bytes:
     """A signed pack, of one interval unless others are given."""
     payload = packs.write(Pack(device_id, seq, prev, intervals or (an_interval(),)))
-    return cose.build(payload, content_type=cose.SENML_CBOR, seed=SEED)
+    return cose.build(payload, content_type=cose.SENML_CBOR, seed=seed)
+
+
+def a_malformed_message(seq: int | None = 1, prev: bytes = ZERO_HASH, *, seed: bytes = SEED) -> bytes:
+    """A signed pack without a single flow; its number can be read unless it is None."""
+    base = {-1: 26, -2: "urn:dev:ops:32473-unit-1_", -3: MONDAY_NOON_S}
+    records = [base | {0: "prev", 8: prev}, *([] if seq is None else [{0: "seq", 2: seq}])]
+    return cose.build(cbor.encode(records), content_type=cose.SENML_CBOR, seed=seed)
+
+
+def a_gap_message(
+    seq: int, lost: int, *, prev: bytes = ZERO_HASH, device_id: str = "unit-1", seed: bytes = SEED
+) -> bytes:
+    """A signed gap pack: no missing number from `seq` to below `lost` will come."""
+    payload = packs.write(GapPack(device_id, seq, prev, lost))
+    return cose.build(payload, content_type=cose.SENML_CBOR, seed=seed)
 
 
 def a_record(seq: int = 1, prev: bytes = ZERO_HASH, *intervals: Interval) -> RecordPack:
     return RecordPack("unit-1", a_message(seq, prev, *intervals))
 
 
-def hash_of(command: RecordPack) -> bytes:
+def a_gap(seq: int, lost: int, *parked: int) -> DeclareLost:
+    return DeclareLost("unit-1", a_gap_message(seq, lost), parked)
+
+
+def hash_of(command: RecordPack | DeclareLost) -> bytes:
     return packs.message_hash(command.message)
 
 
@@ -111,3 +135,48 @@ def with_sparks(view: Memory, *, hours: int = 20) -> Memory:
         prev = hash_of(record)
     done(view, IssueCheckoutCode("ann", CODE, 50_000))
     return view
+
+
+def balance(view: Memory, account: str, asset: Asset = Asset.SPARK) -> int:
+    """The balance of an account, in the asset's unit."""
+    row = view.rows.get(state.account_key(asset, account))
+    return row.balance if isinstance(row, Account) else 0
+
+
+def award(view: Memory, micro_sparks: int, customer_id: str = "ann") -> bool:
+    """Award as a pack would, in an entry of its own; True if it was minted."""
+    draft = Draft(view)
+    is_minted = accounts.mint(draft, customer_id, micro_sparks)
+    view.apply(draft)
+    return is_minted
+
+
+def with_cents(cents: int, *, bonus_bp: int = 0, deposit_cents: int = 10_000_000) -> Memory:
+    """Ann has the sparks of so many cents; SHOP gives this bonus."""
+    view = a_ledger(deposit_cents=deposit_cents)
+    award(view, cents * MICRO_SPARKS_PER_CENT)
+    del view.rows[state.retailer_key("SHOP")]
+    done(view, AdmitRetailer("SHOP", "Shop", ("TILL",), bonus_bp))
+    return view
+
+
+def buy(
+    view: Memory, amount_cents: int, name: str = "sale", *, capture: bool = True, retailer_id: str = "SHOP"
+) -> Purchase:
+    """Ann shows a new code and a retailer authorises; the purchase, which may be declined."""
+    code = name.encode().ljust(32)
+    done(view, IssueCheckoutCode("ann", code, view.programme.amount_cents_max))
+    done(view, Authorize(name, retailer_id, "TILL", amount_cents, code, capture, "till roll 1"))
+    return purchase(view, name)
+
+
+def purchase(view: Memory, name: str = "sale") -> Purchase:
+    row = view.rows[state.purchase_key(name)]
+    assert isinstance(row, Purchase)
+    return row
+
+
+def meter(view: Memory) -> Meter:
+    row = view.rows.get(state.meter_key("unit-1"), Meter())
+    assert isinstance(row, Meter)
+    return row

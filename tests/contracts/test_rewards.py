@@ -82,7 +82,12 @@ def test_the_day_s_cap_leaves_each_rule_what_the_ones_before_did_not_use() -> No
     result = done(view, a_record(1, bytes(32), *pack))
 
     assert result["micro_sparks"] == 200_000_000
-    assert result["awards"] == {"self_supply": 170_000_000, "green_export": 0, "carbon": 30_000_000, "event_response": 0}
+    assert result["awards"] == {
+        "self_supply": 170_000_000,
+        "green_export": 0,
+        "carbon": 30_000_000,
+        "event_response": 0,
+    }
 
 
 def test_a_unit_that_nobody_holds_earns_nothing_and_uses_no_cap() -> None:
