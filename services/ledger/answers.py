@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
+import cbor2
+
 from contracts.commands import DeclareLost, ExpireHold, RecordPack, ReleaseDeferred, Request
 from contracts.effects import Reason, Rejected
 from contracts.units import UnixSeconds
@@ -72,5 +74,5 @@ def declined(reason: str, facts: bytes) -> Declined:
 
 def result_of(data: bytes) -> dict[str, Any]:
     """The contract's answer as stored; first answers are read from there too, so that a repeat is the same."""
-    result: dict[str, Any] = cbor.decode(data)
+    result: dict[str, Any] = cbor2.loads(data)
     return result

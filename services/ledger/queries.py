@@ -207,7 +207,7 @@ def _requests(session: Session, indexes: Sequence[int]) -> dict[int, bytes]:
     for start in range(0, len(indexes), KEYS_MAX):
         wanted = PAYLOADS.c.index.in_(indexes[start : start + KEYS_MAX])
         query = select(PAYLOADS.c.index, PAYLOADS.c.request).where(wanted)
-        found.update(row.tuple() for row in session.execute(query))
+        found.update((index, request) for index, request in session.execute(query))
     return found
 
 
