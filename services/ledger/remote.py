@@ -1,0 +1,180 @@
+"""The ledger in another process: `client.Ledger` over HTTP, the counterpart of `services.ledger.app`.
+
+What gets lost on the way is asked once more with the same ids, which is safe because an id is answered once; what gets
+lost again, or takes too long, is LedgerUnavailable.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from contracts.commands import Request
+from contracts.state import Decided, Row
+from contracts.units import UnixSeconds
+from services.ledger import wireform
+from services.ledger.client import Head, LedgerUnavailable, Outcome, PackEvidence, Recorded, Running
+from services.ledger.coalesce import Coalesced
+
+ANSWER_S_MAX: Final = 10.0
+CONNECT_S_MAX: Final = 2.0
+CALLS_MAX: Final = 4
+"""Calls of one kind that an event loop has under way; more would only make their batches smaller."""
+READS_MAX: Final = 200
+"""`read`s that share a call."""
+
+
+class LedgerRefused(Exception):
+    """The ledger does not take this program's calls: it expects another token, or speaks another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """What belongs to one event loop: its connections, and the calls that its tasks share."""
+
+    http: httpx.AsyncClient
+    asks: Coalesced[Request, Outcome]
+    reads: Coalesced[Sequence[str], list[Row | None]]
+
+
+class RemoteLedger:
+    """Ask and read over HTTP. Threads and event loops may share one; see `client.Ledger` for the methods."""
+
+    def __init__(self, base_url: str, token: str, *, answer_s_max: float = ANSWER_S_MAX) -> None:
+        self._options: dict[str, Any] = {
+            "base_url": base_url,
+            "headers": {"Authorization": f"Bearer {token}", "Content-Type": wireform.MEDIA_TYPE},
+            "timeout": httpx.Timeout(answer_s_max, connect=CONNECT_S_MAX),
+            "trust_env": False,  # programs of one installation meet without a proxy
+        }
+        self._http = httpx.Client(**self._options)
+        self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()
+
+    def close(self) -> None:
+        """Close the connections of the methods that are not `async`."""
+        self._http.close()
+
+    async def aclose(self) -> None:
+        """Close the connections that belong to the running event loop."""
+        lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        if lane is not None:
+            await lane.http.aclose()
+
+    # Asking
+
+    def submit(self, requests: Sequence[Request]) -> list[Outcome]:
+        calls = wireform.in_calls(wireform.of_requests(requests))
+        return [outcome for call in calls for outcome in _outcomes(*self._call("submit", call))]
+
+    async def ask(self, request: Request) -> Outcome:
+        return await self._lane().asks.ask(request)
+
+    # Reading
+
+    def rows(self, keys: Sequence[str]) -> list[Row | None]:
+        return _rows(keys, self._call("rows", list(keys))[0])
+
+    async def read(self, keys: Sequence[str]) -> list[Row | None]:
+        return await self._lane().reads.ask(keys)
+
+    def find(self, kind: str, *, after: str = "", limit: int = 100) -> list[tuple[str, Row]]:
+        found = self._call("find", [kind, after, limit])[0]
+        rows = _rows([key for key, _ in found], [values for _, values in found])
+        return [(key, row) for (key, _), row in zip(found, rows, strict=True) if row is not None]
+
+    def entries_of(self, accounts: Sequence[str], *, before: int | None = None, limit: int = 50) -> list[Recorded]:
+        found = self._call("entries_of", [list(accounts), before, limit])[0]
+        return [wireform.to_recorded(recorded) for recorded in found]
+
+    def entry(self, index: int) -> Recorded | None:
+        found = self._call("entry", [index])[0]
+        return None if found is None else wireform.to_recorded(found)
+
+    def packs(self, device_id: str, *, from_s: UnixSeconds, to_s: UnixSeconds) -> list[PackEvidence]:
+        found = self._call("packs", [device_id, from_s, to_s])[0]
+        return [wireform.to_evidence(pack) for pack in found]
+
+    def refusals(self, device_id: str, *, after_seq: int, to_seq: int) -> list[tuple[int, Decided]]:
+        found = self._call("refusals", [device_id, after_seq, to_seq])[0]
+        return [wireform.to_refusal(refusal) for refusal in found]
+
+    def head(self) -> Head:
+        return wireform.to_head(self._call("head", [])[0])
+
+    # Calling
+
+    def _call(self, method: str, arguments: list[Any]) -> tuple[Any, bool]:
+        """The answer, and whether the call was sent twice."""
+        body = wireform.to_body(arguments)
+        try:
+            return _answer(self._http.post(wireform.PATH + method, content=body)), False
+        except httpx.TimeoutException as error:
+            raise LedgerUnavailable("the ledger takes too long") from error
+        except httpx.TransportError:
+            pass  # a connection that idled may have been closed under us
+        try:
+            return _answer(self._http.post(wireform.PATH + method, content=body)), True
+        except httpx.TransportError as error:
+            raise LedgerUnavailable("the ledger cannot be reached") from error
+
+    def _lane(self) -> _Lane:
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop)
+        if lane is None:
+            lane = self._lanes[loop] = _open_lane(httpx.AsyncClient(**self._options))
+        return lane
+
+
+def _open_lane(http: httpx.AsyncClient) -> _Lane:
+    async def ask(requests: Sequence[Request]) -> list[Outcome]:
+        calls = wireform.in_calls(wireform.of_requests(requests))
+        return [outcome for call in calls for outcome in _outcomes(*await _call_async(http, "submit", call))]
+
+    async def read(reads: Sequence[Sequence[str]]) -> list[list[Row | None]]:
+        keys = [key for wanted in reads for key in wanted]
+        found = iter(_rows(keys, (await _call_async(http, "rows", keys))[0]))
+        return [[next(found) for _ in wanted] for wanted in reads]
+
+    return _Lane(
+        http=http,
+        asks=Coalesced(ask, batch_max=wireform.REQUESTS_MAX, calls_max=CALLS_MAX),
+        reads=Coalesced(read, batch_max=READS_MAX, calls_max=CALLS_MAX),
+    )
+
+
+async def _call_async(http: httpx.AsyncClient, method: str, arguments: list[Any]) -> tuple[Any, bool]:
+    """`RemoteLedger._call` without blocking."""
+    body = wireform.to_body(arguments)
+    try:
+        return _answer(await http.post(wireform.PATH + method, content=body)), False
+    except httpx.TimeoutException as error:
+        raise LedgerUnavailable("the ledger takes too long") from error
+    except httpx.TransportError:
+        pass  # a connection that idled may have been closed under us
+    try:
+        return _answer(await http.post(wireform.PATH + method, content=body)), True
+    except httpx.TransportError as error:
+        raise LedgerUnavailable("the ledger cannot be reached") from error
+
+
+def _answer(response: httpx.Response) -> Any:
+    if response.is_success:
+        return wireform.from_body(response.content)
+    if response.is_server_error:
+        raise LedgerUnavailable(f"the ledger answers {response.status_code}")
+    raise LedgerRefused(f"the ledger answers {response.status_code}: {response.text[:200]}")
+
+
+def _outcomes(values: list[Any], was_sent_twice: bool) -> list[Outcome]:
+    outcomes = [wireform.to_outcome(value) for value in values]
+    if was_sent_twice and any(isinstance(outcome, Running) for outcome in outcomes):
+        # What is running is our own first attempt, not another caller's.
+        raise LedgerUnavailable("the connection broke while the ledger was at work")
+    return outcomes
+
+
+def _rows(keys: Sequence[str], found: list[Any]) -> list[Row | None]:
+    return [wireform.to_row(key, values) for key, values in zip(keys, found, strict=True)]
