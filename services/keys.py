@@ -68,10 +68,12 @@ class Keys:
         return Credentials(content["client_id"], content["client_secret"])
 
     def broker(self) -> Credentials:
-        """What the platform itself logs in to the broker with."""
-        made = json.dumps({"username": "sparks-platform", "password": self._random_text()}, indent=2)
-        content = json.loads(self._content("broker.json", made + "\n"))
-        return Credentials(content["username"], content["password"])
+        """What the platform itself logs in to the broker with; no unit can have such a name."""
+        return self._login("broker.json", "sparks_platform")
+
+    def broker_admin(self) -> Credentials:
+        """What the platform lets units into Mosquitto with."""
+        return self._login("broker-admin.json", "sparks_admin")
 
     def internal_token(self) -> str:
         """The bearer token that the platform's own services show each other."""
@@ -94,6 +96,11 @@ class Keys:
         if len(secret) != SECRET_BYTES:
             raise KeyFileUnusable(f"{self.folder / name}: not {SECRET_BYTES} bytes in hex; restore it from a backup")
         return secret
+
+    def _login(self, name: str, username: str) -> Credentials:
+        made = json.dumps({"username": username, "password": self._random_text()}, indent=2)
+        content = json.loads(self._content(name, made + "\n"))
+        return Credentials(content["username"], content["password"])
 
     def _random_text(self) -> str:
         return base64.urlsafe_b64encode(self.random_bytes(SECRET_BYTES)).decode().rstrip("=")

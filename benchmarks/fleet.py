@@ -1,0 +1,64 @@
+"""A fleet for the load: real keys, packs signed in advance, in the order in which units would send them."""
+
+from dataclasses import dataclass
+
+from contracts.commands import RegisterUnit
+from contracts.units import HOUR_S
+from contracts.wire import cose, packs, signatures
+from contracts.wire.packs import Interval, Pack
+
+ZONE = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchUnit:
+    """One unit of the load."""
+
+    device_id: str
+    seed: bytes
+
+    @property
+    def claim_hash(self) -> bytes:
+        """The SHA-256 of its claim code, as far as the ledger is concerned."""
+        return packs.message_hash(self.device_id.encode())
+
+    def registration(self) -> RegisterUnit:
+        """The command that registers it; its panel is large enough to earn the day's cap in an hour."""
+        public_key = signatures.public_key_of(self.seed)
+        return RegisterUnit(self.device_id, public_key, 400_000, 10_000, 5_000, ZONE, self.claim_hash)
+
+
+def units(count: int, *, name: str = "bench") -> list[BenchUnit]:
+    """The same units in every run."""
+    return [BenchUnit(f"{name}-{number:06d}", number.to_bytes(32, "big")) for number in range(1, count + 1)]
+
+
+def messages(fleet: list[BenchUnit], *, packs_each: int, intervals: int, start_s: int) -> list[tuple[str, bytes]]:
+    """(device id, COSE bytes): every unit's first pack, then every unit's second, and so on."""
+    last_hash = {unit.device_id: packs.FIRST_PREV for unit in fleet}
+    made: list[tuple[str, bytes]] = []
+    for seq in range(1, packs_each + 1):
+        measured = _measured(start_s + (seq - 1) * intervals * 300, intervals)
+        for unit in fleet:
+            payload = packs.write(Pack(unit.device_id, seq, last_hash[unit.device_id], measured))
+            message = cose.build(payload, content_type=cose.SENML_CBOR, seed=unit.seed)
+            last_hash[unit.device_id] = packs.message_hash(message)
+            made.append((unit.device_id, message))
+    return made
+
+
+def sunny_hours(unit: BenchUnit, *, hours: int, start_s: int) -> list[bytes]:
+    """Packs of hours with so much sun that each local day earns its cap."""
+    last_hash, made = packs.FIRST_PREV, []
+    for hour in range(hours):
+        interval = Interval(start_s + hour * HOUR_S, HOUR_S, 400_000, 400_000, 0, 0, 0, 0)
+        payload = packs.write(Pack(unit.device_id, hour + 1, last_hash, (interval,)))
+        message = cose.build(payload, content_type=cose.SENML_CBOR, seed=unit.seed)
+        last_hash = packs.message_hash(message)
+        made.append(message)
+    return made
+
+
+def _measured(start_s: int, count: int) -> tuple[Interval, ...]:
+    """Five-minute intervals of a home whose sun covers the load and charges the battery a little."""
+    return tuple(Interval(start_s + 300 * k, 300, 300, 120, 100, 0, 0, 80, 50) for k in range(count))
