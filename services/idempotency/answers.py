@@ -89,12 +89,17 @@ class Answers:
     def _claim(self, asked: Asked, now_s: int) -> Response | None:
         """Claim what was asked, or return what it was answered."""
         row = {"id": asked.id, "digest": asked.digest, "status": _RUNNING, "body": "", "at_s": now_s}
-        insert = _INSERT_BY_DIALECT[self._engine.dialect.name](_ANSWERS).values(row).on_conflict_do_nothing()
+        insert = (
+            _INSERT_BY_DIALECT[self._engine.dialect.name](_ANSWERS)
+            .values(row)
+            .on_conflict_do_nothing()
+            .returning(_ANSWERS.c.id)
+        )
         abandoned = and_(_ANSWERS.c.status == _RUNNING, _ANSWERS.c.at_s <= now_s - CLAIM_S)
         too_old = and_(_ANSWERS.c.status != _RUNNING, _ANSWERS.c.at_s <= now_s - KEPT_S)
         with transaction(self._engine) as session:
             session.execute(delete(_ANSWERS).where(or_(abandoned, too_old)))
-            if session.connection().execute(insert).rowcount == 1:
+            if session.execute(insert).first() is not None:
                 return None
             known = session.execute(select(_ANSWERS).where(_ANSWERS.c.id == asked.id)).first()
         if known is None:

@@ -1,18 +1,20 @@
 """Packs that came before their turn or their time, durably, the first bytes of a number winning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from contracts.units import UnixSeconds
 from services.setaside.batches import chunks, insert_into
 from services.setaside.tables import ParkedRow
 
 _PARKED: Final = ParkedRow.__table__  # type: ignore[attr-defined]
+_PLACE: Final = (_PARKED.c.device_id, _PARKED.c.seq)
+_ALTERNATIVES_MAX: Final = 200  # SQLite's expressions are at most 1,000 deep
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,44 @@ class Parked:
     parked_s: UnixSeconds
 
 
-def park(connection: Connection, packs: Sequence[Parked]) -> list[Parked]:
-    """Keep the packs; return those that lost their number to other bytes, parked before (or earlier in `packs`).
+def park(connection: Connection, packs: Sequence[Parked]) -> set[tuple[str, int]]:
+    """Keep the packs; return the (unit, number) of those that are kept now. The others' numbers were taken before.
 
-    A pack that waits already is left as it is and not returned.
+    Of two with the same number in `packs` the first is kept.
     """
+    kept: set[tuple[str, int]] = set()
     for some in chunks(packs):
         rows = [_values(pack) for pack in some]
-        connection.execute(insert_into(connection, _PARKED).values(rows).on_conflict_do_nothing())
-    winners = _hashes(connection, packs)
-    return [pack for pack in packs if winners[pack.device_id, pack.seq] != pack.sha256]
+        statement = insert_into(connection, _PARKED).values(rows).on_conflict_do_nothing()
+        kept.update((row[0], row[1]) for row in connection.execute(statement.returning(*_PLACE)))
+    return kept
+
+
+def hashes_at(connection: Connection, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], bytes]:
+    """Return the SHA-256 of what waits under these (unit, number); where nothing does, the place is left out."""
+    hashes: dict[tuple[str, int], bytes] = {}
+    for some in chunks(sorted(places)):
+        query = select(*_PLACE, _PARKED.c.sha256).where(
+            _PARKED.c.device_id.in_({device_id for device_id, _ in some}), _PARKED.c.seq.in_({seq for _, seq in some})
+        )
+        hashes.update(((row[0], row[1]), row[2]) for row in connection.execute(query))
+    return {place: sha256 for place, sha256 in hashes.items() if place in places}
+
+
+def from_number(connection: Connection, device_id: str, seq: int, *, limit: int) -> list[Parked]:
+    """Return what waits of a unit under `seq` and higher numbers, in order."""
+    query = select(_PARKED).where(_PARKED.c.device_id == device_id, _PARKED.c.seq >= seq)
+    return _read(connection, query.order_by(_PARKED.c.seq).limit(limit))
+
+
+def overtaken(connection: Connection, seq_by_device: Mapping[str, int]) -> list[Parked]:
+    """Return what waits under these or lower numbers: it was decided, and nobody has let it go yet."""
+    found: list[Parked] = []
+    for some in chunks(sorted(seq_by_device.items())):
+        for few in (some[start : start + _ALTERNATIVES_MAX] for start in range(0, len(some), _ALTERNATIVES_MAX)):
+            places = [and_(_PARKED.c.device_id == device_id, _PARKED.c.seq <= seq) for device_id, seq in few]
+            found += _read(connection, select(_PARKED).where(or_(*places)))
+    return found
 
 
 def parked_of(connection: Connection, device_ids: Sequence[str]) -> list[Parked]:
@@ -84,14 +114,13 @@ def set_due(connection: Connection, due_s_by_pack: Mapping[tuple[str, int], Unix
     )
 
 
-def take(connection: Connection, packs: Sequence[tuple[str, int]]) -> None:
-    """Let packs (unit, number) go: they are decided."""
-    if not packs:
-        return
-    which = (_PARKED.c.device_id == bindparam("of_device"), _PARKED.c.seq == bindparam("of_seq"))
-    connection.execute(
-        delete(_PARKED).where(*which), [{"of_device": device_id, "of_seq": seq} for device_id, seq in packs]
-    )
+def take(connection: Connection, places: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Let what waits under these (unit, number) go; return those that were there (another worker may be quicker)."""
+    taken: set[tuple[str, int]] = set()
+    for some in chunks(sorted(places)):
+        statement = delete(_PARKED).where(tuple_(*_PLACE).in_(some)).returning(*_PLACE)
+        taken.update((row[0], row[1]) for row in connection.execute(statement))
+    return taken
 
 
 def seqs_of(connection: Connection, device_id: str) -> tuple[int, ...]:
@@ -128,16 +157,6 @@ def devices(connection: Connection) -> list[str]:
 def waiting(connection: Connection) -> int:
     """Return how many packs wait."""
     return connection.execute(select(func.count()).select_from(_PARKED)).scalar_one()
-
-
-def _hashes(connection: Connection, packs: Sequence[Parked]) -> dict[tuple[str, int], bytes]:
-    hashes: dict[tuple[str, int], bytes] = {}
-    for some in chunks(packs):
-        query = select(_PARKED.c.device_id, _PARKED.c.seq, _PARKED.c.sha256).where(
-            _PARKED.c.device_id.in_({pack.device_id for pack in some}), _PARKED.c.seq.in_({pack.seq for pack in some})
-        )
-        hashes.update(((row[0], row[1]), row[2]) for row in connection.execute(query))
-    return hashes
 
 
 def _values(pack: Parked) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Messages that count for nothing, kept for people: with the reason, the bytes, and what was done about them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -76,8 +76,8 @@ def put_aside(connection: Connection, messages: Sequence[Aside]) -> None:
 
     A row whose replay was asked for is open again: the replay came to the same end.
     """
-    for some in chunks(_merged(messages)):
-        statement = insert_into(connection, _QUARANTINE).values([_values(message) for message in some])
+    for rows in chunks(_merged(messages)):
+        statement = insert_into(connection, _QUARANTINE).values(list(rows))
         again = {
             "count": _QUARANTINE.c.count + statement.excluded.count,
             "last_seen_s": _later(_QUARANTINE.c.last_seen_s, statement.excluded.last_seen_s),
@@ -86,6 +86,28 @@ def put_aside(connection: Connection, messages: Sequence[Aside]) -> None:
         connection.execute(
             statement.on_conflict_do_update(index_elements=["device_id", "sha256", "reason"], set_=again)
         )
+
+
+def keep(connection: Connection, messages: Sequence[Aside]) -> None:
+    """Keep messages of which no row is there yet; a row that is there stays as it is."""
+    for rows in chunks(_merged(messages)):
+        statement = insert_into(connection, _QUARANTINE).values(list(rows))
+        connection.execute(statement.on_conflict_do_nothing(index_elements=["device_id", "sha256", "reason"]))
+
+
+def refusals_after(connection: Connection, seq_by_device: Mapping[str, int]) -> dict[str, list[tuple[int, str]]]:
+    """Return (number, reason) of the refused packs above these numbers, in order, by unit."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for some in chunks(sorted(seq_by_device.items())):
+        query = select(_QUARANTINE.c.device_id, _QUARANTINE.c.seq, _QUARANTINE.c.reason).where(
+            _QUARANTINE.c.device_id.in_([device_id for device_id, _ in some]),
+            _QUARANTINE.c.entry_index.is_not(None),
+            _QUARANTINE.c.seq > min(seq for _, seq in some),
+        )
+        for device_id, seq, reason in connection.execute(query.order_by(_QUARANTINE.c.seq)):
+            if seq > seq_by_device[device_id]:
+                found.setdefault(device_id, []).append((seq, reason))
+    return found
 
 
 def find(
@@ -138,6 +160,19 @@ def counts_by_reason(connection: Connection) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
+def counts_by_device(connection: Connection) -> dict[str, dict[str, int]]:
+    """By unit, how many messages are here for which reason; packs that the ledger refused are not counted."""
+    query = (
+        select(_QUARANTINE.c.device_id, _QUARANTINE.c.reason, func.sum(_QUARANTINE.c.count))
+        .where(_QUARANTINE.c.entry_index.is_(None))
+        .group_by(_QUARANTINE.c.device_id, _QUARANTINE.c.reason)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for device_id, reason, n in connection.execute(query):
+        found.setdefault(device_id, {})[reason] = int(n)
+    return found
+
+
 def last_seen(connection: Connection, device_ids: Sequence[str]) -> dict[str, UnixSeconds]:
     """Return when a message of each of these units was last set aside; a unit without one is left out."""
     found: dict[str, UnixSeconds] = {}
@@ -148,13 +183,16 @@ def last_seen(connection: Connection, device_ids: Sequence[str]) -> dict[str, Un
     return found
 
 
-def _merged(messages: Sequence[Aside]) -> list[Aside]:
+def _merged(messages: Sequence[Aside]) -> list[dict[str, Any]]:
     """Each row once, in one order: a statement may not touch a row twice, nor two workers wait in a circle."""
-    merged: dict[tuple[str, bytes, str], Aside] = {}
+    merged: dict[tuple[str, bytes, str], dict[str, Any]] = {}
     for message in messages:
-        key = (message.device_id, message.sha256, message.reason)
-        before = merged.get(key)
-        merged[key] = replace(message, count=message.count + before.count) if before else message
+        values = _values(message)
+        row = merged.setdefault((message.device_id, message.sha256, message.reason), values)
+        if row is not values:
+            row["count"] += message.count
+            row["first_seen_s"] = min(row["first_seen_s"], message.seen_s)
+            row["last_seen_s"] = max(row["last_seen_s"], message.seen_s)
     return [merged[key] for key in sorted(merged)]
 
 

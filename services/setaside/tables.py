@@ -72,3 +72,23 @@ class MessageCountRow(SQLModel, table=True):
     __tablename__ = "message_counts"
     outcome: str = Field(primary_key=True, max_length=32)
     n: int = Field(sa_column=_big())
+
+
+class InstructionRow(SQLModel, table=True):
+    """Something to tell a unit, until it is sent.
+
+    payload  the CBOR of a `contracts.wire.receipts.Instruction`
+    """
+
+    __tablename__ = "instructions"
+    id: int | None = Field(default=None, sa_column=Column(BIG, primary_key=True))
+    device_id: str = Field(max_length=64)
+    payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class ResendAskedRow(SQLModel, table=True):
+    """When a unit was last asked to send again, by the wall clock in Unix seconds."""
+
+    __tablename__ = "resends_asked"
+    device_id: str = Field(primary_key=True, max_length=64)
+    asked_s: int = Field(sa_column=_big())
