@@ -147,6 +147,7 @@ def install(app: FastAPI, *, code_by_exception: Mapping[type[Exception], str] | 
     """
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(UnicodeEncodeError, _of_half_a_character)
     app.add_exception_handler(Exception, _of_bug)
     for exception, code in (code_by_exception or {}).items():
         app.add_exception_handler(exception, _handler_of(code))
@@ -229,6 +230,12 @@ async def _of_validation(_request: Request, error: Exception) -> Response:
         problem = Problem(
             "validation_failed", "The request does not have the shape asked for.", extras={"fields": fields}
         )
+    return _response(problem.document, problem.status_code)
+
+
+async def _of_half_a_character(_request: Request, _error: Exception) -> Response:
+    # JSON can spell half of a surrogate pair, Python can hold it, and nothing after that can write it down.
+    problem = Problem("malformed_body", "A text in the request is not Unicode.")
     return _response(problem.document, problem.status_code)
 
 
