@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from contracts import commands, effects, execute, state
+from contracts import commands, effects, execute, programmes, state
 from contracts.commands import Command, OpenLedger, Request
 from contracts.effects import Effects, Posting, Rejected
 from contracts.evidence import is_authentic
@@ -73,12 +73,20 @@ class EntryAudit:
         """What the entry says in public, and the evidence under the command."""
         if isinstance(command, OpenLedger) is not (index == 0):
             self._stop(index, "payloads", "a log is opened by its first entry, and by no other")
+        if isinstance(command, OpenLedger):
+            self._load(command.programme)
         if entry.contract_version != execute.version(self._replayed.programme.name):
             self._stop(index, "entries", "executed by contracts of another version than ours")
         if (entry.kind, entry.collection) != (command.KIND, command.COLLECTION):
             self._findings.add(index, "entries", f"the entry says {entry.kind} in {entry.collection}")
         if not is_authentic(command, self._unit_of(command)):
             self._findings.add(index, "payloads", "the unit did not sign the message")
+
+    def _load(self, programme: str) -> None:
+        try:
+            self._replayed.programme = programmes.load(programme)
+        except FileNotFoundError:
+            self._stop(0, "payloads", f"there is no programme {programme} here")
 
     def _unit_of(self, command: Command) -> Unit | None:
         device_id = getattr(command, "device_id", None)

@@ -25,24 +25,21 @@ class Written(NamedTuple):
 class Replayed:
     """`contracts.state.View` on what the entries so far have left behind.
 
-    packs  the decided numbers of each unit, as ascending runs [first, after)
+    programme  the one that the first entry names, once that was read
     """
 
-    def __init__(self, programme: Programme | None = None) -> None:
-        self.programme = programme or programmes.load()
+    def __init__(self) -> None:
+        self.programme: Programme = programmes.load()
         self.at_s: UnixSeconds = 0
         self.index = 0
         self._rows: dict[str, Written] = {}
         self._packs: dict[str, list[list[int]]] = {}
+        """The decided numbers of each unit, as ascending runs [first, after)."""
 
     def get(self, key: str) -> Row | None:
         """The row under `key`, or None; an accepted pack's is not kept."""
         written = self._rows.get(key)
         return written.row if written else None
-
-    def written(self, key: str) -> Written | None:
-        """The row under `key` with its version, or None."""
-        return self._rows.get(key)
 
     def apply(self, writes: Mapping[str, Row | None]) -> Iterator[tuple[str, Decided]]:
         """Take over what entry `index` writes; yield the accepted packs, which are not kept."""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, exc
 
 from contracts import commands, state
 from contracts.state import Account, Decided, Ledger
+from services.database import translated
 from services.ledger import answers, stored, tables, tiles
 from services.ledger.entry_audit import EntryAudit, Executed, NotExecutable
 from services.ledger.findings import Finding, Findings
@@ -62,7 +63,11 @@ def verify(engine: Engine, log_public_key: bytes, on_progress: OnProgress) -> Re
     """
     with stored.opened(engine) as moment:
         audit = _Audit(moment, log_public_key)
-        audit.walk(on_progress)
+        try:
+            with translated():
+                audit.walk(on_progress)
+        except exc.DatabaseError as error:  # not "cannot now", so it is what lies there that cannot be read
+            audit.findings.add(audit.tree.size, "database", f"cannot be read any further: {error.orig}")
         return Report(audit.tree.size, audit.tree.root(), tuple(audit.findings.kept), audit.findings.count)
 
 
@@ -71,7 +76,7 @@ class _Audit:
         self.findings = Findings()
         self.tree = GrowingTree()
         self._stored = moment
-        self._size = moment.size()
+        self._size = 0
         self._log_public_key = log_public_key
         self._log_key: VerifierKey | None = None
         self._replayed = Replayed()
@@ -81,6 +86,7 @@ class _Audit:
 
     def walk(self, on_progress: OnProgress) -> None:
         """Compare page by page, then what only the end of the log says."""
+        self._size = self._stored.size()
         for first in range(0, self._size, PAGE_ENTRIES):
             after = min(first + PAGE_ENTRIES, self._size)
             if not self._compare(self._stored.page(first, after), first, after):

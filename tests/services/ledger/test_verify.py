@@ -218,6 +218,20 @@ def test_text_that_is_no_longer_text_is_found(sqlite: Engine) -> None:
     assert_named(verified(sqlite), row["index"], "postings")
 
 
+def test_a_damaged_file_is_a_finding_and_no_crash(sqlite: Engine) -> None:
+    with sqlite.connect() as connection:
+        page = connection.scalar(text("SELECT rootpage FROM sqlite_master WHERE name = 'payloads'"))
+        page_bytes = connection.scalar(text("PRAGMA page_size"))
+    sqlite.dispose()
+    with Path(str(sqlite.url.database)).open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"\xff")
+
+    (found,) = verified(sqlite).findings
+
+    assert (found.index, found.table) == (0, "database")
+
+
 # A row too few, too many, or in another's place
 
 # Nothing commits to a remembered rejection, so one that is gone as a whole leaves no trace.
