@@ -2,8 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine, Select, select
 
 from contracts import accounts, state
 from contracts.commands import Request
@@ -125,7 +126,7 @@ def _must_be_covered(key: str) -> bool:
     return key.startswith(("account/spark/customer/", "account/spark/held/", "account/cad/reserve"))
 
 
-def _in_order(column: object) -> object:
+def _in_order(column: ColumnElement[Any]) -> Select[Any]:
     return select(column).order_by(ENTRIES.c.index)
 
 

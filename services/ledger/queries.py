@@ -79,6 +79,11 @@ class Queries:
             recorded = _recorded(session, [index])
         return recorded[0] if recorded else None
 
+    def recorded(self, first: int, after: int) -> list[Recorded]:
+        """The entries with first <= index < after, in order."""
+        with self._reading() as session:
+            return _recorded(session, range(first, after))
+
     def entries_of(self, accounts: Sequence[str], *, before: int | None = None, limit: int = 50) -> list[Recorded]:
         """See `client.Ledger.entries_of`."""
         if not accounts or limit < 1:

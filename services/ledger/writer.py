@@ -188,7 +188,8 @@ class Writer:
                 self._lose(asked, error)
                 if not self._is_taking:
                     break
-        self._end()
+        self._close()
+        self._turn_away([])
 
     def _take(self, *, waits_s: float) -> list[_Asked]:
         """The next of what waits, at most a batch of it; none if nothing comes in `waits_s` or we are to stop."""
@@ -293,23 +294,25 @@ class Writer:
     def _lose(self, asked: Sequence[_Asked], error: Exception) -> None:
         """Nothing is known of the batch any more: tell who waits, and begin again from the database."""
         log.warning("ledger_unavailable", error=f"{type(error).__name__}: {error}", waiting=len(asked))
-        if self._opened is not None:
-            self._opened.store.close()
-            self._opened = None
-        with self._changed:
-            asked = [*asked, *self._waiting]
-            self._waiting.clear()
-        for one in asked:
-            if one.call is not None:
-                one.call.fail(LedgerUnavailable("the ledger cannot write now"))
+        self._close()
+        self._turn_away(asked)
         with self._changed:
             if self._is_taking and not self._waiting:
                 self._changed.wait(RECONNECT_S)
 
-    def _end(self) -> None:
+    def _close(self) -> None:
         if self._opened is not None:
             self._opened.store.close()
             self._opened = None
+
+    def _turn_away(self, asked: Sequence[_Asked]) -> None:
+        """Answer these, and whoever waits behind them, that the ledger cannot write."""
+        with self._changed:
+            waiting = [*asked, *self._waiting]
+            self._waiting.clear()
+        for one in waiting:
+            if one.call is not None:
+                one.call.fail(LedgerUnavailable("the ledger cannot write now"))
 
 
 def _tip(store: Store, last: Last | None) -> Tip:

@@ -8,14 +8,14 @@ from services.clock import SimulatedClock, SystemClock
 class Hands:
     """The machine's two clocks, moved by the test."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.wall_s = 1_782_810_000.5
         self.monotonic_s = 77.0
 
-    def clock(self):
+    def clock(self) -> SystemClock:
         return SystemClock(wall=lambda: self.wall_s, monotonic=lambda: self.monotonic_s)
 
-    def move(self, s):
+    def move(self, s: float) -> None:
         self.wall_s += s
         self.monotonic_s += s
 

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 import sqlalchemy
-from sqlalchemy import text
+from sqlalchemy import Engine, text
+from sqlmodel import Session
 
 from services import database
 from services.database import DatabaseUnavailable, OtherSchema
@@ -22,12 +23,12 @@ def engine(database_url):
     made.dispose()
 
 
-def names(engine):
+def names(engine: Engine) -> list[str]:
     with database.reading(engine) as session:
         return sorted(name for (name,) in session.execute(text("SELECT name FROM things")))
 
 
-def add(session, name):
+def add(session: Session, name: str) -> None:
     session.execute(text("INSERT INTO things VALUES (:name)"), {"name": name})
 
 

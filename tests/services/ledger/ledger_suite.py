@@ -177,7 +177,7 @@ class LedgerSuite:
         ((_, decided),) = ledger.refusals("unit-1", after_seq=0, to_seq=1)
         found = ledger.packs("unit-1", from_s=0, to_s=1 << 40)
         assert decided.again_at == again.index
-        assert [(pack.seq, pack.index) for pack in found][0] == (1, again.index)
+        assert (found[0].seq, found[0].index) == (1, again.index)
         assert found[0].message == too_bright
         assert ledger.refusals("unit-1", after_seq=1, to_seq=10) == []
 
