@@ -28,6 +28,11 @@ class Coalesced(Generic[Q, A]):
         self._senders: set[asyncio.Task[None]] = set()
         self._calls = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many questions no call carries yet."""
+        return len(self._waiting)
+
     async def ask(self, question: Q) -> A:
         """The answer to one question; raises what the call that carried it raised."""
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()

@@ -7,7 +7,7 @@ lost again, or takes too long, is LedgerUnavailable.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -19,12 +19,17 @@ from services.ledger import wireform
 from services.ledger.client import Head, LedgerUnavailable, Outcome, PackEvidence, Recorded, Running
 from services.ledger.coalesce import Coalesced
 
+Q = TypeVar("Q")
+A = TypeVar("A")
+
 ANSWER_S_MAX: Final = 10.0
 CONNECT_S_MAX: Final = 2.0
 CALLS_MAX: Final = 4
 """Calls of one kind that an event loop has under way; more would only make their batches smaller."""
 READS_MAX: Final = 200
 """`read`s that share a call."""
+WAITING_MAX: Final = 20_000
+"""Questions of one kind that wait for a call; more would only be answered too late."""
 
 
 class LedgerRefused(Exception):
@@ -70,7 +75,7 @@ class RemoteLedger:
         return [outcome for call in calls for outcome in _outcomes(*self._call("submit", call))]
 
     async def ask(self, request: Request) -> Outcome:
-        return await self._lane().asks.ask(request)
+        return await _ask_unless_crowded(self._lane().asks, request)
 
     # Reading
 
@@ -78,7 +83,7 @@ class RemoteLedger:
         return _rows(keys, self._call("rows", list(keys))[0])
 
     async def read(self, keys: Sequence[str]) -> list[Row | None]:
-        return await self._lane().reads.ask(keys)
+        return await _ask_unless_crowded(self._lane().reads, keys)
 
     def find(self, kind: str, *, after: str = "", limit: int = 100) -> list[tuple[str, Row]]:
         found = self._call("find", [kind, after, limit])[0]
@@ -126,6 +131,12 @@ class RemoteLedger:
         if lane is None:
             lane = self._lanes[loop] = _open_lane(httpx.AsyncClient(**self._options))
         return lane
+
+
+async def _ask_unless_crowded(coalesced: Coalesced[Q, A], question: Q) -> A:
+    if coalesced.waiting >= WAITING_MAX:
+        raise LedgerUnavailable("the ledger is busy: too many requests wait")
+    return await coalesced.ask(question)
 
 
 def _open_lane(http: httpx.AsyncClient) -> _Lane:

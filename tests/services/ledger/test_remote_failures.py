@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 
 from contracts import commands
 from contracts.commands import EnrollCustomer
+from services.ledger import remote as remote_ledger
 from services.ledger import wireform
 from services.ledger.client import Accepted, LedgerUnavailable, Outcome, Running
 from services.ledger.remote import LedgerRefused, RemoteLedger
@@ -150,6 +151,22 @@ def test_an_answer_that_takes_too_long_is_unavailable_and_not_asked_twice() -> N
         may_answer.set()
 
     assert len(asked) == 1
+
+
+def test_a_crowd_that_no_call_can_carry_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_ledger, "WAITING_MAX", 3)
+
+    async def scenario() -> list[str]:
+        remote = RemoteLedger(f"http://127.0.0.1:{servers.free_port()}", TOKEN)
+        answers = await asyncio.gather(*(remote.read([]) for _ in range(4)), return_exceptions=True)
+        await remote.aclose()
+        remote.close()
+        return [str(answer) for answer in answers]
+
+    *first, fourth = asyncio.run(scenario())
+
+    assert fourth == "the ledger is busy: too many requests wait"
+    assert set(first) == {"the ledger cannot be reached"}
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
