@@ -94,9 +94,13 @@ async def _asked(request: Request, subject: str, header: str) -> Asked:
 
 
 def _digest(body: bytes) -> bytes:
-    """SHA-256 of the body as canonical JSON; of its bytes, if it is none (then the call refuses it anyway)."""
+    """SHA-256 of the body as canonical JSON; of its bytes, if it is none (then the call refuses it anyway).
+
+    Half of a surrogate pair, which JSON can spell, raises UnicodeEncodeError: no database takes it (`problems`).
+    """
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
         return hashlib.sha256(body).digest()
-    return hashlib.sha256(json.dumps(parsed, sort_keys=True, separators=(",", ":")).encode()).digest()
+    canonical = json.dumps(parsed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).digest()
