@@ -141,7 +141,9 @@ def _enroll(story: Story, dice: Dice) -> Command:
 
 
 def _attest(story: Story, dice: Dice) -> Command:
-    return AttestIdentity(_customer(dice), IDENTITIES[(0, 1, 2, 2)[dice(4)]], "bank", story.view.at_s + HOUR_S * (1 + dice(1_000)))
+    return AttestIdentity(
+        _customer(dice), IDENTITIES[(0, 1, 2, 2)[dice(4)]], "bank", story.view.at_s + HOUR_S * (1 + dice(1_000))
+    )
 
 
 def _register(story: Story, dice: Dice) -> Command:
@@ -248,7 +250,9 @@ MAKERS: Final[dict[str, Callable[[Story, Dice], Command]]] = {
     AttestIdentity.KIND: _attest,
     FreezeCustomer.KIND: lambda story, dice: FreezeCustomer(_customer(dice), dice(6) == 5),
     RegisterUnit.KIND: _register,
-    CorrectUnit.KIND: lambda story, dice: CorrectUnit(_unit(dice), 7_000 + dice(3) * 2_000, dice(3) * 5_000, 5_000, "toronto"),
+    CorrectUnit.KIND: lambda story, dice: CorrectUnit(
+        _unit(dice), 7_000 + dice(3) * 2_000, dice(3) * 5_000, 5_000, "toronto"
+    ),
     SuspendUnit.KIND: lambda story, dice: SuspendUnit(_unit(dice), dice(6) == 5),
     ReplaceKey.KIND: _replace_key,
     IssueClaimCode.KIND: _claim_code,
@@ -262,7 +266,9 @@ MAKERS: Final[dict[str, Callable[[Story, Dice], Command]]] = {
     PublishSignal.KIND: _signal,
     DepositReserve.KIND: lambda story, dice: DepositReserve(dice(10) * MICRO_CAD_PER_CENT, "top-up"),
     ReleaseDeferred.KIND: lambda story, dice: ReleaseDeferred(),
-    AdmitRetailer.KIND: lambda story, dice: AdmitRetailer(("SHOP", f"R{story.new()}")[dice(2)], "R", ("T",), dice(3) - 1),
+    AdmitRetailer.KIND: lambda story, dice: AdmitRetailer(
+        ("SHOP", f"R{story.new()}")[dice(2)], "R", ("T",), dice(3) - 1
+    ),
     IssueCheckoutCode.KIND: _code,
     Authorize.KIND: _authorize,
     Capture.KIND: lambda story, dice: Capture(*story.purchase(dice), _cents(dice)),

@@ -24,8 +24,8 @@ def queue(view) -> Queue:
     return row
 
 
-def deposit(view, cents: int) -> int:
-    return done(view, DepositReserve(cents * MICRO_CAD_PER_CENT, "top-up"))["reserve_micro_cad"]
+def deposit(view, cents: int) -> None:
+    done(view, DepositReserve(cents * MICRO_CAD_PER_CENT, "top-up"))
 
 
 def test_an_award_up_to_the_last_micro_spark_of_the_reserve_is_minted():

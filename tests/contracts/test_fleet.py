@@ -1,6 +1,7 @@
 """Units as registered, corrected and suspended, and the keys they sign with."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def unit(view: Memory) -> Unit:
     return row
 
 
-def a_registration(device_id: str = "unit-2", **given: object) -> RegisterUnit:
+def a_registration(device_id: str = "unit-2", **given: Any) -> RegisterUnit:
     fields = RegisterUnit(device_id, KEYS[1], 5_000, 10_000, 5_000, "toronto", b"r" * 32)
     return replace(fields, **given)
 
@@ -70,7 +71,7 @@ def test_a_correction_changes_what_the_unit_is_and_nothing_else():
     before = unit(view)
     done(view, CorrectUnit("unit-1", 1, 2, 3, "ottawa"))
 
-    corrected = {"pv_nameplate_w": 1, "battery_capacity_wh": 2, "battery_power_w": 3, "zone": "ottawa"}
+    corrected: dict[str, Any] = {"pv_nameplate_w": 1, "battery_capacity_wh": 2, "battery_power_w": 3, "zone": "ottawa"}
     assert unit(view) == replace(before, **corrected)
     assert rejected(view, CorrectUnit("unit-1", -1, 2, 3, "ottawa")) == "invalid_nameplate"
     assert rejected(view, CorrectUnit("unit-2", 1, 2, 3, "ottawa")) == "unknown_device"

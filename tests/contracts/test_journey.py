@@ -1,7 +1,8 @@
 """Whatever happens in whatever order: the books balance, every spark is funded, and asking twice is safe."""
 
+import itertools
 from collections import Counter
-from typing import ClassVar
+from typing import TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -22,9 +23,11 @@ from contracts.commands import (
 )
 from contracts.effects import Asset, Effects, Rejected
 from contracts.execute import execute
-from contracts.state import Account, Earnings, Purchase, Queue, Row, Spending
+from contracts.state import Account, DayOfUnit, Decided, Earnings, Purchase, Queue, Row, Spending
 from contracts.units import MICRO_SPARKS_PER_MICRO_CAD
-from tests.contracts.story import FREQUENT, MAKERS, Story, a_town
+from tests.contracts.story import FREQUENT, MAKERS, UNITS, Story, a_town
+
+R = TypeVar("R", bound=Row)
 
 STATES_A_WISH = (AttestIdentity, ChooseLevel, CorrectUnit, FreezeCustomer, PublishSignal, SuspendUnit)
 """Commands that say how something shall be: said twice, nothing changes."""
@@ -39,7 +42,7 @@ class Town(RuleBasedStateMachine):
     """Commands of all kinds on one ledger, beside books kept from nothing but the postings."""
 
     story: Story
-    books: ClassVar[Counter[tuple[str, str]]]
+    books: Counter[tuple[str, str]]
 
     @initialize(deposit_cents=st.sampled_from([0, 5, 40, 10_000]))
     def open(self, deposit_cents: int) -> None:
@@ -128,6 +131,18 @@ class Town(RuleBasedStateMachine):
             assert all(cents >= 0 for _, cents in row.days)
 
     @invariant()
+    def no_minute_of_a_unit_counts_twice_and_no_day_earns_more_than_its_cap(self) -> None:
+        rows = self.story.view.rows
+        for device_id in UNITS:
+            packs = [
+                row for key, row in rows.items() if key.startswith(f"pack/{device_id}/") and isinstance(row, Decided)
+            ]
+            spans = sorted((row.start_s, row.end_s) for row in packs if not row.refusal or row.again_at is not None)
+            assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+            days = [row.micro_sparks for row in self.rows(DayOfUnit)] + [self.story.meter(device_id).day_micro_sparks]
+            assert max(days) <= self.story.view.programme.day_micro_sparks_max
+
+    @invariant()
     def every_row_survives_its_bytes(self) -> None:
         for key, row in self.story.view.rows.items():
             assert state.from_bytes(key, state.to_bytes(row)) == row
@@ -141,7 +156,7 @@ class Town(RuleBasedStateMachine):
                 found[asset, name] = row.balance
         return found
 
-    def rows(self, kind: type[Row]) -> list:
+    def rows(self, kind: type[R]) -> list[R]:
         return [row for row in self.story.view.rows.values() if isinstance(row, kind)]
 
 

@@ -1,5 +1,7 @@
 """Which intervals count, and where their watt-hours came from."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,10 +52,9 @@ def test_one_watt_hour_of_remainder_and_a_fiftieth_of_imbalance_are_allowed(inte
     assert refusal_of(interval) is None
 
 
-@given(WH, WH, WH, WH, WH, WH, st.integers(0, 10_000), st.integers(0, 10_000))
-def test_watt_hours_attributed_never_exceed_watt_hours_measured(
-    pv: int, load: int, charge: int, discharge: int, imported: int, export: int, green: int, grey: int
-) -> None:
+@given(st.tuples(WH, WH, WH, WH, WH, WH), st.integers(0, 10_000), st.integers(0, 10_000))
+def test_watt_hours_attributed_never_exceed_watt_hours_measured(six: tuple[int, ...], green: int, grey: int) -> None:
+    pv, load, charge, discharge, imported, export = six
     interval = an_interval(
         pv_wh=pv, load_wh=load, charge_wh=charge, discharge_wh=discharge, import_wh=imported, export_wh=export
     )
@@ -94,4 +95,4 @@ def test_runs_keep_every_minute_once(spans: list[tuple[int, int]]) -> None:
         minutes |= set(range(start, start + length))
 
     assert {minute for first, after in runs for minute in range(first, after)} == minutes
-    assert all(before[1] < after[0] for before, after in zip(runs, runs[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(runs))

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -342,7 +343,7 @@ class Till:
         )
         return purchase(self.view, name).decline_reason or purchase(self.view, name).state
 
-    def change_code(self, **changes: object) -> None:
+    def change_code(self, **changes: Any) -> None:
         code = self.view.rows[state.code_key(CODE)]
         assert isinstance(code, CheckoutCode)
         self.view.rows[state.code_key(CODE)] = replace(code, **changes)

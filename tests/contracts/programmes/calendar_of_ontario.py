@@ -4,6 +4,7 @@ Run `python -m tests.contracts.programmes.calendar_of_ontario` and paste what it
 the file and the libraries differ. The parameter file carries the result, so that no member needs these libraries.
 """
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -93,4 +94,4 @@ def _kept_in(year: int) -> set[date]:
 
 
 if __name__ == "__main__":
-    print(text(), end="")
+    sys.stdout.write(text())

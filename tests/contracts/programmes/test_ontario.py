@@ -24,7 +24,9 @@ def test_local_days_and_midnights_are_those_of_the_time_zone_database(at_s: int)
     local = datetime.fromtimestamp(at_s, TORONTO)
     midnight = datetime(local.year, local.month, local.day, tzinfo=TORONTO) + timedelta(days=1)
 
-    assert programme.local_s(at_s) - at_s == local.utcoffset().total_seconds()
+    offset = local.utcoffset()
+
+    assert offset == timedelta(seconds=programme.local_s(at_s) - at_s)
     assert programme.next_local_midnight_s(at_s) == midnight.astimezone(UTC).timestamp()
     assert programme.local_day(programme.next_local_midnight_s(at_s)) == programme.local_day(at_s) + 1
 
