@@ -1,0 +1,59 @@
+"""All calls of customers as one router."""
+
+import os
+from collections.abc import Callable
+
+from fastapi import APIRouter
+from sqlalchemy import Engine
+
+from contracts.programmes import Programme
+from services.clock import Clock
+from services.customers.checkout import checkout_router
+from services.customers.consumption import consumption_router
+from services.customers.devices import devices_router
+from services.customers.enrolment import enrolment_router
+from services.customers.passwords import Passwords
+from services.customers.profile import profile_router
+from services.customers.sessions import sessions_router
+from services.customers.sparks import sparks_router
+from services.identity import Tokens
+from services.keys import Keys
+from services.ledger.client import Ledger
+
+
+def customers_router(
+    *,
+    engine: Engine,
+    ledger: Ledger,
+    clock: Clock,
+    tokens: Tokens,
+    keys: Keys,
+    programme: Programme,
+    passwords: Passwords,
+    random_bytes: Callable[[int], bytes] = os.urandom,
+) -> APIRouter:
+    """Return the router of the customers' calls (interfaces.md 3).
+
+    passwords  what a hash of a password costs
+    """
+    router = APIRouter()
+    router.include_router(
+        enrolment_router(
+            engine=engine,
+            ledger=ledger,
+            clock=clock,
+            keys=keys,
+            programme=programme,
+            passwords=passwords,
+            random_bytes=random_bytes,
+        )
+    )
+    router.include_router(sessions_router(engine=engine, clock=clock, tokens=tokens, passwords=passwords))
+    router.include_router(
+        profile_router(engine=engine, ledger=ledger, clock=clock, tokens=tokens, random_bytes=random_bytes)
+    )
+    router.include_router(devices_router(ledger=ledger, tokens=tokens, random_bytes=random_bytes))
+    router.include_router(sparks_router(ledger=ledger, tokens=tokens))
+    router.include_router(consumption_router(ledger=ledger, clock=clock, tokens=tokens, programme=programme))
+    router.include_router(checkout_router(ledger=ledger, tokens=tokens, keys=keys, programme=programme))
+    return router

@@ -1,0 +1,279 @@
+"""What customers send and are answered, as OpenAPI tells it."""
+
+from typing import Annotated, Any, Final, Literal
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+
+from services.customers.energy import Resolution
+
+_NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
+EMAIL_LENGTH_MAX: Final = 254
+
+Language = Literal["en", "fr"]
+Level = Annotated[str, Field(min_length=1, max_length=32, examples=["saver"], description="observer, saver or partner")]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_NO_CONTROLS)]
+PostalCode = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_upper=True, min_length=3, max_length=12, pattern=r"^[A-Za-z0-9 -]+$"),
+]
+Password = Annotated[str, Field(min_length=8, max_length=256)]
+
+
+def normal_email(text: str) -> str:
+    # Whether mail arrives is not asked: only that it is one address, and the same one however it is typed.
+    try:
+        return validate_email(text, check_deliverability=False, globally_deliverable=False).normalized.lower()
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from None
+
+
+Rfc3339 = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""A moment in an answer, UTC."""
+
+Email = Annotated[
+    str,
+    Field(max_length=EMAIL_LENGTH_MAX, json_schema_extra={"format": "email"}),
+    AfterValidator(normal_email),
+]
+
+
+def _like(*examples: dict[str, Any], extra: Literal["forbid", "ignore"] = "ignore") -> ConfigDict:
+    return ConfigDict(extra=extra, json_schema_extra={"examples": list(examples)})
+
+
+# --- what is sent ----------------------------------------------------------------------------------------------------
+
+
+class EnrolmentBody(BaseModel):
+    """A person who wants to take part."""
+
+    model_config = _like(
+        {
+            "email": "ann@example.com",
+            "password": "correct horse battery",
+            "name": "Ann Tremblay",
+            "postal_code": "M5V 3L9",
+            "language": "en",
+            "consent": True,
+        },
+        extra="forbid",
+    )
+
+    email: Email
+    password: Password
+    name: Name
+    postal_code: PostalCode
+    language: Language
+    consent: Annotated[Literal[True], Field(description="to the programme's terms and its use of personal data")]
+    participation_level: Level | None = None
+
+
+class SignInBody(BaseModel):
+    """Who comes, and how they prove it."""
+
+    model_config = _like({"email": "ann@example.com", "password": "correct horse battery"}, extra="forbid")
+
+    email: Annotated[str, Field(max_length=EMAIL_LENGTH_MAX)]
+    password: Annotated[str, Field(max_length=256)]
+
+
+class ChangeBody(BaseModel):
+    """What is to be different; what is left out stays."""
+
+    model_config = _like({"participation_level": "partner"}, {"language": "fr"}, extra="forbid")
+
+    participation_level: Level = ""
+    language: Language = "en"
+    name: Name = ""
+    postal_code: PostalCode = ""
+
+
+class ClaimBody(BaseModel):
+    """The claim code that came with a unit."""
+
+    model_config = _like({"claim_code": "K7QF-2M9X-PD4T"}, extra="forbid")
+
+    claim_code: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class CheckoutCodeBody(BaseModel):
+    """How much the code is good for."""
+
+    model_config = _like({"max_cents": 5000}, {}, extra="forbid")
+
+    max_cents: Annotated[StrictInt | None, Field(description="default 10000")] = None
+
+
+class NothingBody(BaseModel):
+    """There is nothing to say."""
+
+    model_config = _like({}, extra="forbid")
+
+
+# --- what is answered ------------------------------------------------------------------------------------------------
+
+
+class Enrolled(BaseModel):
+    """The pseudonym that the ledger knows the person by."""
+
+    model_config = _like({"customer_id": "5f0c1b7e9a3d4c2e8b6a7f1d0e9c8b7a"})
+
+    customer_id: str
+
+
+class Session(BaseModel):
+    """A bearer token and its life in seconds."""
+
+    model_config = _like({"access_token": "eyJhbGciOi...", "token_type": "Bearer", "expires_in": 900})
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+
+
+class Me(BaseModel):
+    """A customer about themself."""
+
+    model_config = _like(
+        {
+            "customer_id": "5f0c1b7e9a3d4c2e8b6a7f1d0e9c8b7a",
+            "email": "ann@example.com",
+            "name": "Ann Tremblay",
+            "postal_code": "M5V 3L9",
+            "language": "en",
+            "participation_level": "saver",
+            "participation_level_next": "partner",
+            "effective_at": "2026-07-07T04:00:00Z",
+            "identity": "verified",
+            "identity_expires_at": "2027-07-01T00:00:00Z",
+            "frozen": False,
+            "consent": {"version": "2026-11", "at": "2026-07-06T16:00:00Z"},
+            "enrolled_at": "2026-07-06T16:00:00Z",
+        }
+    )
+
+    customer_id: str
+    email: str
+    name: str
+    postal_code: str
+    language: Language
+    participation_level: Annotated[str, Field(description="now")]
+    participation_level_next: Annotated[str | None, Field(description="from effective_at on; null: no change ahead")]
+    effective_at: Rfc3339 | None
+    identity: Annotated[str, Field(description="unverified, verified or enhanced; past its expiry: unverified")]
+    identity_expires_at: Rfc3339 | None
+    frozen: bool
+    consent: "Consent"
+    enrolled_at: Rfc3339
+
+
+class Consent(BaseModel):
+    """To which text the person agreed, and when."""
+
+    version: str
+    at: Rfc3339
+
+
+class Frozen(BaseModel):
+    """Is spending stopped?"""
+
+    model_config = _like({"frozen": True})
+
+    frozen: bool
+
+
+class Claimed(BaseModel):
+    """The unit that is the customer's now."""
+
+    model_config = _like({"device_id": "unit-1"})
+
+    device_id: str
+
+
+class Device(BaseModel):
+    """A unit that the customer holds, and how far its packs have come."""
+
+    device_id: str
+    claimed_at: Rfc3339
+    zone: str
+    pv_nameplate_w: int
+    battery_capacity_wh: int
+    battery_power_w: int
+    suspended: bool
+    last_seq: Annotated[int, Field(description="the last pack decided; 0: none yet")]
+    last_interval_end_at: Annotated[Rfc3339 | None, Field(description="end of the last accepted interval")]
+
+
+class Devices(BaseModel):
+    """The units that the customer holds, all of them."""
+
+    items: list[Device]
+    next_cursor: str | None
+
+
+class Sparks(BaseModel):
+    """A customer's sparks: balance = available + held; what is deferred is in none of the others."""
+
+    balance_micro_sparks: int
+    held_micro_sparks: int
+    available_micro_sparks: int
+    deferred_micro_sparks: Annotated[int, Field(description="earned, and waiting for the programme's reserve")]
+    value_cents: Annotated[int, Field(description="what the available ones buy")]
+    lifetime_micro_sparks: Annotated[int, Field(description="all ever minted to the customer")]
+    avoided_mg_co2e: Annotated[int, Field(description="an estimate for your eyes, never a claim")]
+
+
+class SparksEntry(BaseModel):
+    """One ledger entry that moved or deferred the customer's sparks."""
+
+    index: int
+    at: Rfc3339
+    kind: str
+    micro_sparks: Annotated[int, Field(description="signed; all lines together are the balance")]
+    awards: Annotated[dict[str, int], Field(description="what a pack earned, by rule")]
+    held_micro_sparks: Annotated[int | None, Field(description="change of what is held")] = None
+    deferred_micro_sparks: Annotated[int | None, Field(description="change of what waits for the reserve")] = None
+    device_id: str | None = None
+    retailer: Annotated[str | None, Field(description="retailer_id")] = None
+    retailer_name: str | None = None
+    authorization_id: str | None = None
+    amount_cents: Annotated[int | None, Field(description="of the sale, at the till")] = None
+
+
+class SparksEntries(BaseModel):
+    """Newest first."""
+
+    items: list[SparksEntry]
+    next_cursor: Annotated[str | None, Field(description="null: that was all")]
+
+
+class EnergyStep(BaseModel):
+    """Sums over one step, in wh."""
+
+    start_at: Rfc3339
+    end_at: Rfc3339
+    pv_wh: int
+    load_wh: int
+    charge_wh: int
+    discharge_wh: int
+    import_wh: int
+    export_wh: int
+
+
+class Energy(BaseModel):
+    """Steps in which nothing was measured are left out."""
+
+    resolution: Resolution
+    since: Annotated[Rfc3339, Field(alias="from")]
+    until: Annotated[Rfc3339, Field(alias="to")]
+    items: list[EnergyStep]
+
+
+class CheckoutCode(BaseModel):
+    """Good for one approval until it expires; the PAN at a till is `9` and the code."""
+
+    model_config = _like({"code": "402918374650192834", "expires_at": "2026-07-06T16:05:00Z"})
+
+    code: str
+    expires_at: Rfc3339
