@@ -192,12 +192,11 @@ class MqttSource:
     # What the broker says (in paho's thread)
 
     def _on_connect(
-        self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Properties | None
+        self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
             log.warning("broker_refuses", reason=str(reason))
             return
-        client.max_inflight_messages_set(min(IN_FLIGHT_MAX, getattr(properties, "ReceiveMaximum", IN_FLIGHT_MAX)))
         share = SHARE if self._broker.shared else ""
         client.subscribe(share + topics.READINGS_OF_ALL, qos=1)
 

@@ -1,0 +1,241 @@
+"""The `sparks` command: parses, calls, prints. Decides nothing.
+
+Progress goes to standard error; with `--json` the last line of standard output is one JSON object. What an operator
+can mend is one line on standard error and an exit code that is not 0.
+"""
+
+import functools
+import json
+import signal
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from contracts import programmes
+from contracts.check import NoVectors
+from contracts.check import check as check_vectors
+from services import settings as settings_of
+from services.plain_errors import in_one_line
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+app = typer.Typer(
+    name="sparks",
+    help="Green rewards: signed watt-hours become sparks on a ledger that every member can check, and pay at a till.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+ledger_app = typer.Typer(help="The ledger: verify it.", no_args_is_help=True)
+contract_app = typer.Typer(help="The contracts: run vectors against them.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure this machine, load included.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(contract_app, name="contract")
+app.add_typer(bench_app, name="bench")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+
+
+def reported(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn what the operator can mend into one line and exit code 1; Ctrl-C into 130."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise typer.Exit(128 + signal.SIGINT) from None
+        except Exception as error:
+            line = in_one_line(error)
+            if line is None:
+                raise
+            typer.echo(f"sparks: {line}", err=True)
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def main() -> None:
+    """Entry point of the `sparks` command."""
+    app()
+
+
+# The main job
+
+
+@app.command()
+@reported
+def demo(
+    homes: Annotated[int, typer.Option(min=1, max=500, help="Homes with solar and storage.")] = 25,
+    days: Annotated[int, typer.Option(min=1, max=31, help="Simulated summer days.")] = 1,
+    speed: Annotated[
+        float | None, typer.Option(min=1, help="Simulated seconds a second; as fast as it goes unless given.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End with the summary instead of serving on.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Live through a simulated summer day, embedded: fleet, checks, ledger, sparks, a purchase.
+
+    Then serves on (API docs at /docs) until Ctrl-C, unless --once. The data lie in `demo` below SPARKS_DATA_DIR; what
+    an earlier demo left there is kept as `demo.previous`.
+    """
+    from services.stage import show_demo
+
+    show_demo(settings_of.load(), homes=homes, days=days, pace=speed, once=once, as_json=as_json)
+
+
+@app.command()
+@reported
+def replay(  # noqa: PLR0917 (each is an option of the command)
+    paths: Annotated[list[Path], typer.Argument(help="Flows files, or folders of households.")],
+    no_battery: Annotated[bool, typer.Option("--no-battery", help="Households without their battery.")] = False,
+    level: Annotated[str, typer.Option(help="The homes' participation level.")] = "saver",
+    start: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day of a households folder.")
+    ] = None,
+    from_: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First local day to send.")
+    ] = None,
+    to: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last local day to send.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write what was accepted to this flows file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Drive measured homes through the whole embedded platform as signed packs, on a clock that follows the data.
+
+    Reads flows files (CSV: home,start,interval_s,pv_wh,load_wh,charge_wh,discharge_wh,import_wh,export_wh[,soc_pct])
+    and households folders (Building_*.csv with homes.csv). A row that cannot be read is counted and named.
+    """
+    from services.stage import ReplayChoices, show_replay
+
+    if level not in programmes.load().levels_bp:
+        raise typer.BadParameter(f"a level is one of {', '.join(programmes.load().levels_bp)}", param_hint="--level")
+    choices = ReplayChoices(
+        paths=paths,
+        has_battery=not no_battery,
+        level=level,
+        start=start.date() if start else None,
+        first=from_.date() if from_ else None,
+        last=to.date() if to else None,
+        export=export,
+    )
+    show_replay(settings_of.load(), choices, as_json=as_json)
+
+
+@app.command()
+@reported
+def serve(
+    service: Annotated[str, typer.Argument(help="all, ledger, ingestion, customers, gateway or operations.")],
+    accept_clock: Annotated[
+        bool, typer.Option("--accept-clock", help="The last entry is more than a day old, and the clock is right.")
+    ] = False,
+) -> None:
+    """Run one service, or all of them in one process, until Ctrl-C or SIGTERM. Settings: SPARKS_* and .env."""
+    from services.stage import serve as serve_service
+
+    chosen = settings_of.load()
+    if accept_clock:
+        chosen = chosen.model_copy(update={"accept_clock": True})
+    serve_service(chosen, service)
+
+
+@app.command("broker-accounts")
+@reported
+def broker_accounts(
+    path: Annotated[Path, typer.Argument(help="Mosquitto's dynamic-security file.")],
+) -> None:
+    """Begin Mosquitto's accounts: its administrator and the platform. A file that is there is left as it is."""
+    from services.embedded import first_broker_accounts
+
+    first_broker_accounts(settings_of.load(), path)
+    typer.echo(f"{path}: the broker knows its administrator and the platform", err=True)
+
+
+# The ledger and its contracts
+
+
+@ledger_app.command("verify")
+@reported
+def verify_ledger(as_json: Json = False) -> None:
+    """Execute everything again from entry 0 and compare every byte: hashes, effects, balances, funded reserve.
+
+    Exit code 1, and the index of each entry, where anything differs.
+    """
+    from services.stage import show_verification
+
+    if not show_verification(settings_of.load(), as_json=as_json):
+        raise typer.Exit(1)
+
+
+@contract_app.command("check")
+@reported
+def check_contracts(
+    vectors: Annotated[Path, typer.Argument(help="A JSON file in the format of tests/vectors/.")],
+    as_json: Json = False,
+) -> None:
+    """Run vectors of another implementation against the contracts; exit code 1 on any difference."""
+    try:
+        document = json.loads(vectors.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise NoVectors(f"{vectors} is not JSON: {error}") from None
+    tally = check_vectors(document, programmes.load())
+    for line in tally.differences:
+        typer.echo(line, err=as_json)
+    differ = tally.steps - tally.agreed
+    typer.echo(f"{tally.steps} steps, {tally.agreed} agree, {differ} differ", err=as_json)
+    if as_json:
+        result = {"steps": tally.steps, "agree": tally.agreed, "differ": differ, "differences": tally.differences}
+        typer.echo(json.dumps(result))
+    if differ:
+        raise typer.Exit(1)
+
+
+# Benchmarks
+
+
+@bench_app.command("ingest")
+@reported
+def bench_ingest(
+    units: Annotated[int, typer.Option(min=1, help="Registered units with real keys.")] = 2_000,
+    packs_each: Annotated[int, typer.Option(min=1, help="Packs that each unit sends.")] = 24,
+    intervals: Annotated[int, typer.Option(min=1, max=200, help="Five-minute intervals in a pack.")] = 1,
+    embedded: Annotated[bool, typer.Option("--embedded", help="One process, amqtt and SQLite.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Signed packs a second through broker, ingestion, ledger and database, beside the bare ceiling of this machine."""
+    if embedded:
+        from benchmarks.one_process import bench as bench_one_process
+
+        figures = bench_one_process(units=min(units, 50), packs_each=packs_each * 4, intervals=intervals)
+    else:
+        from benchmarks.ingest import bench
+
+        figures = bench(units=units, packs_each=packs_each, intervals=intervals)
+    _show_figures(figures, as_json)
+
+
+@bench_app.command("checkout")
+@reported
+def bench_checkout(
+    purchases: Annotated[int, typer.Option(min=1, help="One-message purchases to make.")] = 15_000,
+    connections: Annotated[int, typer.Option(min=1, max=512, help="Tills that ask at the same time.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Purchases a second over HTTP: token, idempotency key, contract, ledger entry, durable commit."""
+    from benchmarks.checkout import bench
+
+    _show_figures(bench(purchases=purchases, connections=connections), as_json)
+
+
+def _show_figures(figures: dict[str, Any], as_json: bool) -> None:
+    for name, figure in figures.items():
+        typer.echo(f"{name:>16}  {figure}", err=as_json)
+    if as_json:
+        typer.echo(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Which failures an operator can mend, and the one line that says so. Everything else is a bug and keeps its traceback."""
+
+import errno
+from typing import Final
+
+import sqlalchemy.exc
+
+from contracts.check import NoVectors
+from device_sim.measured.rows import UnreadableFile
+from device_sim.outbox import OutboxFailed
+from device_sim.people import CallFailed
+from services.broker.embedded import PortInUse
+from services.broker.mosquitto import ControlFailed
+from services.database import DatabaseUnavailable, OtherSchema
+from services.embedded import AddressInUse, UnknownService
+from services.keys import KeyFileUnusable
+from services.ledger.client import LedgerUnavailable
+from services.ledger.connection import AnotherWriter
+from services.ledger.writer import ClockNeedsAcceptance, OtherContracts, OtherLedger
+from services.settings import BadSettings
+
+MENDABLE: Final = (
+    AddressInUse,
+    AnotherWriter,
+    BadSettings,
+    CallFailed,
+    ClockNeedsAcceptance,
+    ControlFailed,
+    DatabaseUnavailable,
+    KeyFileUnusable,
+    LedgerUnavailable,
+    NoVectors,
+    OtherContracts,
+    OtherLedger,
+    OtherSchema,
+    OutboxFailed,
+    PortInUse,
+    UnknownService,
+    UnreadableFile,
+)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+def in_one_line(error: Exception) -> str | None:
+    """What to tell the operator, or None if this is not for the operator to mend."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"no space is left on the disk: {error.filename or 'free some and start again; nothing is lost'}"
+    if isinstance(error, MENDABLE):
+        return " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, sqlalchemy.exc.OperationalError):
+        return f"the database: {' '.join(str(error.orig).split())}"
+    if isinstance(error, OSError):
+        return " ".join(str(error).split())
+    return None

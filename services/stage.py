@@ -1,0 +1,243 @@
+"""What the `sparks` command shows: progress bars on standard error, summaries on standard output.
+
+Owns the presentation of the demo, the replay, a verification and a serving process. Computes nothing that it shows.
+"""
+
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from services.clock import SimulatedClock, SystemClock
+from services.embedded import Platform, Service, require_same_version, verify
+from services.observability import configure_logging
+from services.settings import Settings
+
+DISK_BYTES_MIN: Final = 200_000_000
+IN_ONE_PROCESS: Final = {"database_url": None, "broker_url": None, "ledger_url": None}
+"""The demo and a replay stand alone, whatever the settings say of a deployed platform."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayChoices:
+    """What `sparks replay` was asked for; `first` and `last` are local days, both sent."""
+
+    paths: list[Path]
+    has_battery: bool
+    level: str
+    start: date | None
+    first: date | None
+    last: date | None
+    export: Path | None
+
+
+# The demo
+
+
+def show_demo(settings: Settings, *, homes: int, days: int, pace: float | None, once: bool, as_json: bool) -> None:
+    """Run the demo, print its summary, and serve on unless `once`."""
+    from services import demo
+
+    folder = settings.data_dir / "demo"
+    clock = SimulatedClock(demo.first_moment_s())
+    chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS})
+    configure_logging(level=30)
+    with Platform(chosen, clock, on_open=lambda: _make_room(folder)) as platform:
+        with _bars() as show:
+            summary = demo.demo(platform, homes=homes, days=days, folder=folder / "units", pace=pace, on_progress=show)
+        clock.run()
+        _print_demo(summary, as_json)
+        if not once:
+            _say(f"Serving on {platform.base_url} (API docs at {platform.base_url}/docs) until Ctrl-C.")
+            _wait_for_the_end()
+
+
+def _make_room(folder: Path) -> None:
+    """Keep what an earlier demo left, as `demo.previous`; what another version left is not touched."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder.parent).free < DISK_BYTES_MIN:
+        raise OSError(28, "no space", str(folder.parent))
+    if folder.exists():
+        require_same_version(folder)
+        previous = folder.with_suffix(".previous")
+        if previous.exists():
+            shutil.rmtree(previous)
+        folder.rename(previous)
+
+
+def _print_demo(summary: dict[str, Any], as_json: bool) -> None:
+    console = Console(stderr=as_json, highlight=False)
+    packs, energy = summary["packs"], summary["energy_wh"]
+    console.print(_table("Packs", [(name, f"{value:,}") for name, value in _flat(packs)]))
+    kwh = [(name.removesuffix("_wh"), f"{wh / 1_000:,.1f} kWh") for name, wh in energy.items()]
+    console.print(_table("Energy", kwh))
+    sparks = [(rule, _sparks(micro_sparks)) for rule, micro_sparks in summary["micro_sparks"].items()]
+    total = sum(summary["micro_sparks"].values())
+    console.print(_table("Sparks minted, by rule", [*sparks, ("total", _sparks(total))]))
+    console.print(_table("Carbon avoided (an estimate)", [("CO2e", f"{summary['avoided_mg_co2e'] / 1e6:,.1f} kg")]))
+    console.print(_table("One purchase", list(_purchase_lines(summary["purchase"]))))
+    ledger = summary["ledger"]
+    is_verified = "verified" if ledger["verified"] else "NOT VERIFIED"
+    rows = [("entries", f"{ledger['size']:,}"), ("root hash", ledger["root"]), ("executed again", is_verified)]
+    console.print(_table("Ledger", rows))
+    if as_json:
+        sys.stdout.write(json.dumps(summary) + "\n")
+        sys.stdout.flush()
+
+
+def _purchase_lines(purchase: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    hold = purchase["hold"]
+    if hold["status"] == "declined":
+        yield "declined", hold["decline_reason"]
+        return
+    yield "balance before", _sparks(purchase["before"]["balance_micro_sparks"])
+    yield f"hold of ${hold['amount_cents'] / 100:.2f}", f"{_sparks(hold['micro_sparks'])} ({hold['status']})"
+    captured = purchase["capture"]
+    yield "capture", f"{_sparks(captured['micro_sparks'])} ({captured['status']})"
+    yield "refund", purchase["refund"]["status"]
+    yield "balance after", _sparks(purchase["after"]["balance_micro_sparks"])
+
+
+# The replay
+
+
+def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) -> None:
+    """Read the files, replay them on a platform of its own in a temporary folder, print what became of them."""
+    from device_sim.measured import reading, rows
+    from services import replay
+
+    configure_logging(level=30)
+    measured = reading.read(choices.paths, start=choices.start, has_battery=choices.has_battery)
+    from_s = rows.local_midnight_s(choices.first) if choices.first else -(2**62)
+    to_s = rows.local_midnight_s(choices.last + timedelta(days=1)) if choices.last else 2**62
+    measured = replay.between(measured, from_s=from_s, to_s=to_s)
+    for unreadable in replay.unreadable_rows(measured):
+        _say(f"{unreadable.file}:{unreadable.line}: {unreadable.reason}")
+    with _temporary_folder(settings.data_dir) as folder, _bars() as show:
+        chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS, "http_port": 0, "mqtt_port": 0})
+        total = sum(len(home.rows) for home in measured.homes)
+        with Platform(chosen, SimulatedClock(replay.first_moment_s(measured))) as platform:
+            replayed = replay.replay(
+                platform,
+                measured,
+                level=choices.level,
+                folder=folder / "units",
+                on_progress=lambda sent: show("replaying", sent, total),
+            )
+    if choices.export:
+        replayed.export(choices.export)
+    _print_replay(replayed.summary(), as_json)
+
+
+def _print_replay(summary: dict[str, Any], as_json: bool) -> None:
+    table = Table(title="Replay")
+    for column in ("home", "packs", "accepted", "refused", "unreadable", "pv", "load", "import", "export", "sparks"):
+        table.add_column(column, justify="left" if column == "home" else "right")
+    for home in summary["homes"]:
+        refused = ", ".join(f"{reason} {n}" for reason, n in {**home["refused"], **home["quarantined"]}.items())
+        kwh = [f"{home[flow] / 1_000:,.1f}" for flow in ("pv_wh", "load_wh", "import_wh", "export_wh")]
+        sparks = _sparks(sum(home["micro_sparks"].values()))
+        counts = [str(home["packs"]), str(home["intervals"]), refused or "0", str(home["unreadable"])]
+        table.add_row(home["home"], *counts, *kwh, sparks)
+    Console(stderr=as_json, highlight=False).print(table)
+    ledger = summary["ledger"]
+    verified = "verified" if ledger["verified"] else "NOT VERIFIED"
+    _say(f"{ledger['size']} entries, root {ledger['root']}, {verified}")
+    if as_json:
+        sys.stdout.write(json.dumps(summary) + "\n")
+        sys.stdout.flush()
+
+
+# Serving and verifying
+
+
+def serve(settings: Settings, service: str) -> None:
+    """Run one service, or all, until Ctrl-C or SIGTERM."""
+    configure_logging()
+    services = frozenset(Service) if service == "all" else frozenset({Service.named(service)})
+    with Platform(settings, SystemClock(), services=services) as platform:
+        _say(f"{service} on {platform.base_url}")
+        _wait_for_the_end()
+
+
+def show_verification(settings: Settings, *, as_json: bool) -> bool:
+    """Verify the ledger of these settings; print what was found, and return whether all is well."""
+    with _bars() as show:
+        report = verify(settings, lambda done, total: show("re-executing", done, total))
+    for finding in report["findings"]:
+        _say(f"entry {finding['index']}: {finding['table']}: {finding['what']}")
+    _say(f"{report['size']} entries, root {report['root']}: {'verified' if report['verified'] else 'DIFFERS'}")
+    if as_json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    return bool(report["verified"])
+
+
+# How things look
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars on standard error, one for each thing that is going on."""
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
+def _temporary_folder(data_dir: Path) -> Iterator[Path]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="replay-", dir=data_dir, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _wait_for_the_end() -> None:
+    """Until SIGTERM; Ctrl-C ends it as KeyboardInterrupt."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    ended.wait()
+
+
+def _table(title: str, rows: list[tuple[str, str]]) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left", min_width=60)
+    table.add_column(min_width=28)
+    table.add_column(justify="right")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def _flat(counts: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    for name, value in counts.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}: {reason}", n) for reason, n in value.items())
+        else:
+            yield name, value
+
+
+def _sparks(micro_sparks: int) -> str:
+    whole, rest = divmod(abs(micro_sparks), 1_000_000)
+    return f"{'-' if micro_sparks < 0 else ''}{whole:,}.{rest // 10_000:02d} sparks"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""A watt-hour's journey, all real: units, broker, services, database, tills."""

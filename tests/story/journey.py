@@ -1,0 +1,76 @@
+"""What every shape of the platform must be able to do: measure, earn, pay."""
+
+import time
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+
+from contracts.wire.packs import Interval
+from device_sim.fleet import Fleet, Provision
+from device_sim.people import Customer, Operator, Shop
+from device_sim.publisher import Login, broker_at
+from device_sim.unit import PlatformKeys
+
+HOUR_S = 3_600
+PATIENCE_S = 30
+
+
+def platform_keys(base_url: str) -> PlatformKeys:
+    """The platform's public keys as it publishes them."""
+    from base64 import urlsafe_b64decode
+
+    found: dict[str, list[bytes]] = {}
+    for key in httpx.get(f"{base_url}/.well-known/jwks.json").json()["keys"]:
+        found.setdefault(key["sparks_use"], []).append(urlsafe_b64decode(key["x"] + "=="))
+    return PlatformKeys(receipts=tuple(found["receipts"]), commands=tuple(found["commands"]))
+
+
+def measure_earn_and_pay(
+    base_url: str, broker_url: str, operator: Operator, folder: Path, now_s: int
+) -> dict[str, Any]:
+    """A unit publishes twelve hours; its owner buys for 100 cents. What the customer has before and after."""
+    provision = Provision(
+        device_id="story-1",
+        seed=b"s" * 32,
+        pv_nameplate_w=100_000,
+        battery_capacity_wh=10_000,
+        battery_power_w=5_000,
+        zone="toronto",
+    )
+    operator.deposit(1_000_000, "story")
+    (item,) = operator.provision([provision.enrolment()])
+    shop_client = operator.admit_shop("Corner Shop", ["TILL01"])
+    customer = Customer(base_url, email="ann@example.com", password="sunny side of the street")
+    shop = Shop(
+        base_url,
+        client_id=shop_client["client_id"],
+        client_secret=shop_client["client_secret"],
+        terminal_id="TILL01",
+    )
+    with closing(customer), closing(shop):
+        customer_id = customer.enroll(name="Ann", postal_code="L5B 4M7", level="saver")
+        customer.claim(item["claim_code"])
+        operator.verify_identity(customer_id, level="verified", expires_at="2040-01-01T00:00:00Z")
+        login = Login(username=item["mqtt_username"], password=item["mqtt_password"])
+        fleet = Fleet(
+            folder,
+            [provision],
+            broker=broker_at(broker_url),
+            logins={provision.device_id: login},
+            platform=platform_keys(base_url),
+            now_s=lambda: now_s,
+            clock_s=time.monotonic,
+            chance=Random(1),
+        )
+        first_s = now_s // HOUR_S * HOUR_S - 12 * HOUR_S
+        with fleet:
+            for hour in range(12):
+                fleet.measure("story-1", [Interval(first_s + hour * HOUR_S, HOUR_S, 50_000, 50_000, 0, 0, 0, 0)])
+            assert fleet.wait_until_empty(PATIENCE_S), (fleet.progress(), fleet.troubles())
+        before = customer.sparks()
+        sale = shop.authorize(amount_cents=100, checkout_code=customer.checkout_code())
+        assert sale["status"] == "captured", sale
+        return {"before": before, "sale": sale, "after": customer.sparks()}

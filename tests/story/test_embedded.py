@@ -1,0 +1,94 @@
+"""Everything in one process, as `sparks serve all` and the demo have it."""
+
+import errno
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services import database
+from services.clock import SimulatedClock
+from services.embedded import AddressInUse, Platform, require_same_version
+from services.ledger.writer import OtherContracts
+from services.settings import Settings
+from tests.invariants import assert_books_hold
+from tests.story.journey import measure_earn_and_pay
+
+MONDAY_NOON_S = 1_783_353_600
+
+
+def settings_in(folder: Path) -> Settings:
+    return Settings(data_dir=folder, http_port=0, mqtt_port=0)
+
+
+def test_measured_watt_hours_become_sparks_and_pay(tmp_path: Path) -> None:
+    with Platform(settings_in(tmp_path / "data"), SimulatedClock(MONDAY_NOON_S)) as platform:
+        with closing(platform.operator()) as operator:
+            told = measure_earn_and_pay(
+                platform.base_url, platform.broker_url, operator, tmp_path / "unit", MONDAY_NOON_S
+            )
+
+        assert told["before"]["balance_micro_sparks"] == 200_000_000
+        assert told["after"]["balance_micro_sparks"] == 100_000_000
+        assert platform.verified_head()["verified"]
+        assert_books_hold(platform.engine)
+
+
+def test_after_a_restart_everything_is_still_there(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "data")
+    with Platform(settings, SimulatedClock(MONDAY_NOON_S)) as platform, closing(platform.operator()) as operator:
+        measure_earn_and_pay(platform.base_url, platform.broker_url, operator, tmp_path / "unit", MONDAY_NOON_S)
+        head = platform.verified_head()
+
+    with Platform(settings, SimulatedClock(MONDAY_NOON_S)) as platform:
+        assert platform.verified_head() == head
+        counts = platform.messages()
+        outcomes = ("accepted", "refused", "quarantined", "waiting", "duplicate", "void")
+        assert counts["accepted"] == 12
+        assert counts["received"] == sum(counts.get(outcome, 0) for outcome in outcomes)
+
+
+def test_the_whole_interface_is_documented_under_one_base_url(tmp_path: Path) -> None:
+    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
+        document = httpx.get(f"{platform.base_url}/openapi.json").json()
+        ready = httpx.get(f"{platform.base_url}/readyz")
+
+    assert document["openapi"].startswith("3.1")
+    wanted = {"/v1/customers", "/v1/me/sparks", "/v1/devices", "/v1/authorizations", "/v1/events", "/log/checkpoint"}
+    assert wanted <= document["paths"].keys()
+    assert not any(path.startswith("/internal") for path in document["paths"])
+    assert ready.status_code == 200
+
+
+def test_a_port_in_use_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(data_dir=tmp_path / "data", http_port=taken.getsockname()[1], mqtt_port=0)
+        with pytest.raises(AddressInUse) as raised, Platform(settings, SimulatedClock(MONDAY_NOON_S)):
+            pytest.fail("a platform on a taken port")
+
+    assert raised.value.errno == errno.EADDRINUSE
+    assert not (tmp_path / "data").exists()
+
+
+def test_data_of_another_version_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)):
+        pass
+    require_same_version(tmp_path)
+    monkeypatch.setattr("contracts.execute.version", lambda _programme: bytes(32))
+
+    with pytest.raises(OtherContracts, match="another version"):
+        require_same_version(tmp_path)
+
+
+def test_a_schema_that_nobody_here_knows_is_refused(tmp_path: Path) -> None:
+    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
+        url = platform.settings.database
+    engine = database.engine(url)
+    with database.transaction(engine) as session:
+        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '9999_future'")
+    engine.dispose()
+
+    with pytest.raises(database.OtherSchema):
+        require_same_version(tmp_path)
