@@ -19,7 +19,7 @@ from contracts.commands import (
 from contracts.effects import Asset, Draft, Effects, Rejected
 from contracts.execute import execute
 from contracts.memory import Memory
-from contracts.state import ZERO_HASH, Account, Meter, Purchase, Unit, UnitKey
+from contracts.state import ZERO_HASH, Account, Decided, Meter, Purchase, Unit, UnitKey
 from contracts.units import MICRO_SPARKS_PER_CENT
 from contracts.wire import cbor, cose, packs, signatures
 from contracts.wire.packs import GapPack, Interval, Pack
@@ -179,4 +179,15 @@ def purchase(view: Memory, name: str = "sale") -> Purchase:
 def meter(view: Memory) -> Meter:
     row = view.rows.get(state.meter_key("unit-1"), Meter())
     assert isinstance(row, Meter)
+    return row
+
+
+def late_ledger() -> Memory:
+    """A ledger at a time when every pack of a short chain is due."""
+    return a_ledger(at_s=MONDAY_NOON_S + 2 * HOUR_S)
+
+
+def decided(view: Memory, seq: int) -> Decided | None:
+    row = view.rows.get(state.pack_key("unit-1", seq))
+    assert row is None or isinstance(row, Decided)
     return row

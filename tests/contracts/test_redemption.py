@@ -1,9 +1,7 @@
-"""A purchase: its price, its moves, their moments, and why a till is told no."""
+"""A purchase: its moves, their moments, and its price."""
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,14 +9,11 @@ from hypothesis import strategies as st
 
 from contracts import accounts, state
 from contracts.commands import (
-    AttestIdentity,
     Authorize,
     Capture,
     Command,
-    EnrollCustomer,
     ExpireHold,
     FreezeCustomer,
-    IssueCheckoutCode,
     Refund,
     Void,
 )
@@ -26,13 +21,11 @@ from contracts.effects import Effects, Rejected
 from contracts.execute import execute
 from contracts.memory import Memory
 from contracts.redemption import MOVES, Decline, Move, State, bonus_cents, price
-from contracts.state import Account, CheckoutCode, Retailer
+from contracts.state import Account, Retailer
 from contracts.units import DAY_S, MICRO_SPARKS_PER_CENT
 from tests.contracts.builders import (
     CODE,
-    FOR_EVER_S,
     HOUR_S,
-    MONDAY_NOON_S,
     a_ledger,
     balance,
     buy,
@@ -317,296 +310,3 @@ def test_the_bonus_of_a_sale_is_the_one_of_its_authorisation():
     done(view, Capture("SHOP", "sale", None))
 
     assert balance(view, SHOP) == 1_000 * CENT
-
-
-# --- declines --------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Till:
-    """A purchase about to be asked for: what it would be, and the ledger it meets."""
-
-    view: Memory
-    retailer_id: str = "SHOP"
-    terminal_id: str = "TILL"
-    amount_cents: int = 100
-    code: bytes = CODE
-    asked: int = 0
-
-    def ask(self) -> str:
-        """Authorise; the reason of the decline, or "captured"."""
-        self.asked += 1
-        name = f"sale-{self.asked}"
-        done(
-            self.view,
-            Authorize(name, self.retailer_id, self.terminal_id, self.amount_cents, self.code, True, ""),
-        )
-        return purchase(self.view, name).decline_reason or purchase(self.view, name).state
-
-    def change_code(self, **changes: Any) -> None:
-        code = self.view.rows[state.code_key(CODE)]
-        assert isinstance(code, CheckoutCode)
-        self.view.rows[state.code_key(CODE)] = replace(code, **changes)
-
-
-def a_till() -> Till:
-    view = with_cents(5_000)
-    done(view, IssueCheckoutCode("ann", CODE, 1_000))
-    return Till(view)
-
-
-def suspend_retailer(till: Till) -> None:
-    shop = till.view.rows[state.retailer_key("SHOP")]
-    assert isinstance(shop, Retailer)
-    till.view.rows[state.retailer_key("SHOP")] = replace(shop, suspended=True)
-
-
-def use_other_terminal(till: Till) -> None:
-    till.terminal_id = "ELSEWHERE"
-
-
-def ask_too_much(till: Till) -> None:
-    till.amount_cents = 100_000_000
-
-
-def show_unknown_code(till: Till) -> None:
-    till.code = b"?" * 32
-
-
-def wait_too_long(till: Till) -> None:
-    till.view.at_s += 300
-
-
-def use_the_code(till: Till) -> None:
-    till.change_code(used=True)
-
-
-def freeze(till: Till) -> None:
-    done(till.view, FreezeCustomer("ann", True))
-
-
-def lose_identity(till: Till) -> None:
-    done(till.view, AttestIdentity("ann", "enhanced", "bank", till.view.at_s))
-
-
-def lower_the_code_s_limit(till: Till) -> None:
-    till.change_code(max_cents=99)
-
-
-def spend_everything(till: Till) -> None:
-    till.view.rows[state.account_key("spark", ANN)] = Account(0)
-
-
-BREAK: dict[Decline, Callable[[Till], None]] = {
-    Decline.RETAILER_SUSPENDED: suspend_retailer,
-    Decline.TERMINAL_UNKNOWN: use_other_terminal,
-    Decline.AMOUNT_INVALID: ask_too_much,
-    Decline.CODE_UNKNOWN: show_unknown_code,
-    Decline.CODE_EXPIRED: wait_too_long,
-    Decline.CODE_USED: use_the_code,
-    Decline.CUSTOMER_FROZEN: freeze,
-    Decline.IDENTITY_REQUIRED: lose_identity,
-    Decline.OVER_LIMIT: lower_the_code_s_limit,
-    Decline.INSUFFICIENT_SPARKS: spend_everything,
-}
-COUNTED = {Decline.CUSTOMER_FROZEN, Decline.IDENTITY_REQUIRED, Decline.OVER_LIMIT, Decline.INSUFFICIENT_SPARKS}
-
-
-def test_nothing_is_declined_without_a_reason():
-    assert list(BREAK) == list(Decline)
-    assert a_till().ask() == State.CAPTURED
-
-
-@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(Decline, 2)))
-def test_of_two_reasons_the_one_that_goes_first_is_told(first: Decline, second: Decline):
-    till = a_till()
-    BREAK[second](till)
-    BREAK[first](till)
-
-    assert till.ask() == first
-
-
-@pytest.mark.parametrize("reason", Decline)
-def test_a_third_decline_burns_the_code_if_its_reason_is_the_customer_s(reason: Decline):
-    till = a_till()
-    BREAK[reason](till)
-    assert [till.ask() for _ in range(4)] == [reason] * 3 + [Decline.CODE_USED if reason in COUNTED else reason]
-
-    code = till.view.rows[state.code_key(CODE)]
-    assert isinstance(code, CheckoutCode)
-    assert code.declines == (3 if reason in COUNTED else 0)
-
-
-def test_after_two_declines_the_code_still_pays():
-    till = a_till()
-    till.amount_cents = 1_001
-    assert [till.ask(), till.ask()] == [Decline.OVER_LIMIT] * 2
-
-    till.amount_cents = 1_000
-    assert till.ask() == State.CAPTURED
-    assert till.ask() == Decline.CODE_USED
-
-
-def test_a_code_pays_until_the_last_second_before_its_expiry():
-    till = a_till()
-    till.view.at_s += 299
-
-    assert till.ask() == State.CAPTURED
-
-
-def test_a_declined_purchase_moves_no_sparks_and_says_nothing_of_the_customer():
-    till = a_till()
-    BREAK[Decline.CUSTOMER_FROZEN](till)
-    till.ask()
-
-    assert balance(till.view, ANN) == 5_000 * CENT
-    assert purchase(till.view, "sale-1").customer_id == ""
-
-
-def test_a_retailer_that_is_not_there_has_no_purchases():
-    till = a_till()
-
-    assert rejected(till.view, Authorize("x", "NOBODY", "TILL", 1, CODE, True, "")) == "unknown_retailer"
-
-
-@given(st.integers())
-def test_any_amount_is_answered(amount_cents: int):
-    till = a_till()
-    till.amount_cents = amount_cents
-    reason = till.ask()
-
-    assert (reason == Decline.AMOUNT_INVALID) == (not 1 <= amount_cents <= 99_999_999)
-
-
-# --- codes -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_code_is_issued_once_to_somebody_for_an_amount_that_can_be_paid():
-    view = a_ledger()
-    assert rejected(view, IssueCheckoutCode("nobody", CODE, 100)) == "unknown_customer"
-    assert rejected(view, IssueCheckoutCode("ann", CODE, 0)) == "invalid_amount"
-    assert rejected(view, IssueCheckoutCode("ann", CODE, 100_000_000)) == "invalid_amount"
-
-    assert done(view, IssueCheckoutCode("ann", CODE, 99_999_999))["expires_s"] == view.at_s + 300
-    assert rejected(view, IssueCheckoutCode("ann", CODE, 100)) == "code_exists"
-
-
-# --- spending limits -------------------------------------------------------------------------------------------------
-
-
-def a_spender(level: str = "verified") -> Memory:
-    view = with_cents(9_000_000)
-    view.at_s = MONDAY_NOON_S
-    done(view, AttestIdentity("ann", level, "bank", FOR_EVER_S))
-    return view
-
-
-@pytest.mark.parametrize(("level", "day_cents"), [("verified", 50_000), ("enhanced", 250_000)])
-def test_a_day_s_spending_ends_at_the_limit_of_the_identity_and_begins_anew_at_local_midnight(level, day_cents):
-    view = a_spender(level)
-    assert buy(view, day_cents + 1, "above").decline_reason == Decline.OVER_LIMIT
-    assert buy(view, day_cents, "all").state == State.CAPTURED
-    assert buy(view, 1, "more").decline_reason == Decline.OVER_LIMIT
-
-    view.at_s = view.programme.next_local_midnight_s(view.at_s) - 1
-    assert buy(view, 1, "late").decline_reason == Decline.OVER_LIMIT
-    view.at_s += 1
-    assert buy(view, day_cents, "next").state == State.CAPTURED
-
-
-@pytest.mark.parametrize(("level", "day_cents"), [("verified", 50_000), ("enhanced", 250_000)])
-def test_thirty_days_spending_is_that_of_the_day_and_the_29_before(level, day_cents):
-    view = a_spender(level)
-    for day in range(4):
-        assert buy(view, day_cents, f"day-{day}").state == State.CAPTURED
-        view.at_s += DAY_S
-
-    view.at_s = MONDAY_NOON_S + 29 * DAY_S
-    assert buy(view, 1, "day-29").decline_reason == Decline.OVER_LIMIT
-    view.at_s += DAY_S
-    assert buy(view, day_cents + 1, "day-30-above").decline_reason == Decline.OVER_LIMIT
-    assert buy(view, day_cents, "day-30").state == State.CAPTURED
-    assert buy(view, 1, "day-30-more").decline_reason == Decline.OVER_LIMIT
-
-
-def test_a_hold_counts_as_spent_and_what_is_released_of_it_does_not():
-    view = a_spender()
-    buy(view, 50_000, capture=False)
-    assert buy(view, 1, "more").decline_reason == Decline.OVER_LIMIT
-
-    done(view, Capture("SHOP", "sale", 20_000))
-    assert buy(view, 30_001, "above").decline_reason == Decline.OVER_LIMIT
-    assert buy(view, 30_000, "rest").state == State.CAPTURED
-
-
-@pytest.mark.parametrize(
-    ("capture", "undo"),
-    [
-        (False, Void("SHOP", "sale")),
-        (False, Capture("SHOP", "sale", 0)),
-        (False, ExpireHold("sale")),
-        (True, Void("SHOP", "sale")),
-        (True, Refund("SHOP", "sale", None)),
-    ],
-)
-def test_what_is_undone_was_not_spent(capture: bool, undo: Command):
-    view = a_spender()
-    buy(view, 50_000, capture=capture)
-    if isinstance(undo, ExpireHold):
-        view.at_s += HOLD_S
-    done(view, undo)
-
-    assert buy(view, 50_000, "again").state == State.CAPTURED
-
-
-def test_a_refund_makes_room_on_the_day_of_the_sale_not_on_its_own():
-    view = a_spender()
-    for day in range(4):
-        buy(view, 50_000, f"day-{day}")
-        view.at_s += DAY_S
-    assert buy(view, 1, "full").decline_reason == Decline.OVER_LIMIT
-
-    done(view, Refund("SHOP", "day-0", 10_000))
-    assert buy(view, 10_000, "room").state == State.CAPTURED
-
-    # On day 30 the first day's remaining 40,000 fall out of the thirty days, not the 50,000 once sold.
-    view.at_s = MONDAY_NOON_S + 30 * DAY_S
-    assert buy(view, 40_001, "above").decline_reason == Decline.OVER_LIMIT
-    assert buy(view, 40_000, "rest").state == State.CAPTURED
-
-
-def test_a_refund_of_a_sale_long_ago_makes_no_room_today():
-    view = a_spender()
-    buy(view, 50_000)
-    view.at_s += 31 * DAY_S
-    buy(view, 50_000, "today")
-    done(view, Refund("SHOP", "sale", None))
-
-    assert buy(view, 1, "more").decline_reason == Decline.OVER_LIMIT
-
-
-def test_a_hold_counts_on_the_day_it_was_authorised_though_captured_after_midnight():
-    view = a_spender()
-    view.at_s = view.programme.next_local_midnight_s(view.at_s) - 60
-    buy(view, 50_000, capture=False)
-    view.at_s += 60
-    done(view, Capture("SHOP", "sale", None))
-
-    assert buy(view, 50_000, "today").state == State.CAPTURED
-
-
-def test_an_identity_past_its_expiry_is_unverified():
-    view = a_spender()
-    done(view, AttestIdentity("ann", "verified", "bank", view.at_s + 10))
-    view.at_s += 9
-    assert buy(view, 1, "before").state == State.CAPTURED
-    view.at_s += 1
-    assert buy(view, 1, "after").decline_reason == Decline.IDENTITY_REQUIRED
-
-
-def test_an_unverified_customer_earns_only():
-    view = with_cents(100)
-    done(view, EnrollCustomer("bob", "saver"))
-    done(view, IssueCheckoutCode("bob", CODE, 100))
-
-    assert Till(view).ask() == Decline.IDENTITY_REQUIRED
