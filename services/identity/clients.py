@@ -52,6 +52,8 @@ class Clients:
 
     def proven(self, client_id: str, secret: str) -> Client | None:
         """Return the client if this is its secret, else None."""
+        if not client_id.isprintable():
+            return None  # no client of ours, and PostgreSQL takes no zero byte
         with reading(self._engine) as session:
             row = session.get(OauthClientRow, client_id)
         shown_hash = self._secret_hash(client_id, secret)

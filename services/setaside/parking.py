@@ -75,15 +75,6 @@ def overtaken(connection: Connection, seq_by_device: Mapping[str, int]) -> list[
     return found
 
 
-def parked_of(connection: Connection, device_ids: Sequence[str]) -> list[Parked]:
-    """Return all that waits of these units, by unit and number."""
-    found: list[Parked] = []
-    for some in chunks(sorted(device_ids)):
-        query = select(_PARKED).where(_PARKED.c.device_id.in_(some)).order_by(_PARKED.c.device_id, _PARKED.c.seq)
-        found += _read(connection, query)
-    return found
-
-
 def next_of(connection: Connection, seq_by_device: Mapping[str, int]) -> list[Parked]:
     """Return the packs that wait under exactly these numbers."""
     found: list[Parked] = []
@@ -94,12 +85,6 @@ def next_of(connection: Connection, seq_by_device: Mapping[str, int]) -> list[Pa
         query = query.where(_PARKED.c.seq.in_(seqs))
         found += [pack for pack in _read(connection, query) if seq_by_device[pack.device_id] == pack.seq]
     return found
-
-
-def due(connection: Connection, at_s: UnixSeconds, *, limit: int) -> list[Parked]:
-    """Return packs whose time has come, the longest due first."""
-    query = select(_PARKED).where(_PARKED.c.due_s <= at_s).order_by(_PARKED.c.due_s).limit(limit)
-    return _read(connection, query)
 
 
 def set_due(connection: Connection, due_s_by_pack: Mapping[tuple[str, int], UnixSeconds | None]) -> None:

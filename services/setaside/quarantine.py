@@ -143,23 +143,6 @@ def move(connection: Connection, row_id: int, *, to: State, states: Sequence[Sta
     return connection.execute(statement.values(state=to.value, note=note)).rowcount == 1
 
 
-def take_replays(connection: Connection, *, limit: int) -> list[Quarantined]:
-    """Return rows whose replay was asked for, and count them as replayed: whoever judges them puts them aside again."""
-    query = select(_QUARANTINE).where(_QUARANTINE.c.state == State.REPLAY_REQUESTED.value)
-    query = query.order_by(_QUARANTINE.c.id).limit(limit).with_for_update(skip_locked=True)
-    rows = [_quarantined(row) for row in connection.execute(query).mappings()]
-    if rows:
-        taken = update(_QUARANTINE).where(_QUARANTINE.c.id.in_([row.id for row in rows]))
-        connection.execute(taken.values(state=State.REPLAYED.value))
-    return rows
-
-
-def counts_by_reason(connection: Connection) -> dict[str, int]:
-    """Return how many messages (not rows) were set aside, by reason."""
-    query = select(_QUARANTINE.c.reason, func.sum(_QUARANTINE.c.count)).group_by(_QUARANTINE.c.reason)
-    return {row[0]: int(row[1]) for row in connection.execute(query)}
-
-
 def counts_by_device(connection: Connection) -> dict[str, dict[str, int]]:
     """By unit, how many messages are here for which reason; packs that the ledger refused are not counted."""
     query = (

@@ -1,0 +1,1 @@
+"""Tests of the parking place and the quarantine."""
