@@ -71,7 +71,7 @@ class Store:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._connection = connect(engine)
+        self._connection = connect(engine, upserted=(STATE, PACKS, TILES))
 
     def close(self) -> None:
         """Give up the lease."""
