@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from collections.abc import Mapping
 
 import pytest
 import structlog
@@ -10,7 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services import problems
-from services.observability import configure_logging, count_requests, drop_secrets, observability_router
+from services.observability import Check, configure_logging, count_requests, drop_secrets, observability_router
 from tests.services.asgi import Http
 
 
@@ -84,7 +85,7 @@ def test_a_service_is_ready_when_all_its_checks_pass():
 
 
 def test_a_check_that_raises_is_one_that_fails():
-    def broken():
+    def broken() -> bool:
         raise ConnectionError("no")
 
     assert _service({"broker": broken}).get("/readyz").status_code == 503
@@ -105,7 +106,7 @@ def test_requests_are_counted_by_the_template_of_their_route():
     assert "/things/1" not in text
 
 
-def _service(ready_checks):
+def _service(ready_checks: Mapping[str, Check]) -> Http:
     app = FastAPI()
     registry = CollectorRegistry()
     problems.install(app)

@@ -1,8 +1,10 @@
 """Every error of an app is a problem document with a code that stays."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated
 
+import httpx
 import pytest
 from fastapi import FastAPI, HTTPException, Query
 from pydantic import BaseModel, ConfigDict
@@ -48,7 +50,7 @@ def http():
     return Http(app)
 
 
-def problem_of(answer):
+def problem_of(answer: httpx.Response) -> tuple[int, str]:
     """Status and code; the document is sound."""
     assert answer.headers["content-type"] == MEDIA_TYPE
     document = answer.json()
@@ -143,7 +145,7 @@ def test_only_an_integer_is_an_integer(http, value):
 def test_a_body_above_the_limit_is_refused_also_when_it_does_not_say_its_length(http):
     chunk = b" " * 65_536
 
-    async def chunks():
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(BODY_BYTES_MAX // len(chunk) + 1):
             yield chunk
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -29,11 +30,11 @@ def answers(engine, clock):
     return Answers(engine, clock)
 
 
-def never():
+def never() -> Answer:
     raise AssertionError("the work was done again")
 
 
-def done():
+def done() -> Answer:
     return Answer(201, {"n": 1}, once={"secret": "s"}, again={"code": "secret_already_shown"})
 
 
@@ -55,7 +56,7 @@ def test_while_the_first_runs_a_second_is_told_to_wait(answers):
     with ThreadPoolExecutor(1) as pool:
         entered, may_end = threading.Event(), threading.Event()
 
-        def slow():
+        def slow() -> Answer:
             entered.set()
             assert may_end.wait(30)
             return done()
@@ -73,11 +74,11 @@ def test_while_the_first_runs_a_second_is_told_to_wait(answers):
 def test_one_of_many_that_ask_at_once_does_the_work(answers):
     works, barrier = [], threading.Barrier(4)
 
-    def work():
+    def work() -> Answer:
         works.append(1)
         return done()
 
-    def ask(_):
+    def ask(_: int) -> object:
         barrier.wait(30)
         try:
             return answers.answer(ASKED, work).status_code
@@ -94,7 +95,7 @@ def test_one_of_many_that_ask_at_once_does_the_work(answers):
 
 @pytest.mark.parametrize("code", ["unknown_device", "invalid_state", "claim_code_expired"])
 def test_a_rejection_is_an_answer_too(answers, code):
-    def refuse():
+    def refuse() -> Answer:
         raise Problem(code, "no", extras={"seq": 3})
 
     assert code_raised(answers, ASKED, refuse) == code
@@ -108,7 +109,7 @@ def test_a_rejection_is_an_answer_too(answers, code):
     "code", ["unauthorized", "invalid_amount", "too_many_requests", "ledger_unavailable", "internal_error"]
 )
 def test_what_is_not_an_answer_is_not_kept(answers, code):
-    def refuse():
+    def refuse() -> Answer:
         raise Problem(code, "no")
 
     assert code_raised(answers, ASKED, refuse) == code
@@ -126,7 +127,7 @@ def test_after_a_bug_the_work_can_be_done(answers):
 def test_a_claim_of_the_dead_ends_after_a_while(answers, engine, clock, monkeypatch):
     monkeypatch.setattr(Answers, "_release", lambda *_: None)  # what a killed process does not do
 
-    def die():
+    def die() -> Answer:
         raise Killed
 
     with pytest.raises(Killed):
@@ -149,7 +150,7 @@ def test_an_answer_is_kept_for_days_and_not_for_ever(answers, clock):
     assert json.loads(answers.answer(ASKED, done).body)["secret"] == "s"
 
 
-def code_raised(answers, asked, work=never):
+def code_raised(answers: Answers, asked: Asked, work: Callable[[], Answer] = never) -> str:
     with pytest.raises(Problem) as raised:
         answers.answer(asked, work)
     return raised.value.code

@@ -1,8 +1,10 @@
 """Client credentials, by the letter of RFC 6749, and what is published of the keys."""
 
 import base64
+from collections.abc import Mapping
 from urllib.parse import quote_plus
 
+import httpx
 import jwt
 import pytest
 from fastapi import FastAPI
@@ -43,7 +45,7 @@ def http(keys, clients, tokens):
     return Http(app)
 
 
-def ask(http, form, *, basic=None):
+def ask(http: Http, form: Mapping[str, object], *, basic: tuple[str, str] | None = None) -> httpx.Response:
     headers = {}
     if basic is not None:
         userpass = ":".join(quote_plus(part) for part in basic)

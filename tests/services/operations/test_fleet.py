@@ -26,8 +26,7 @@ def test_a_registered_unit_is_on_the_ledger_may_log_in_and_can_be_claimed_with_i
     (unit,) = desk.books.ledger.rows([state.unit_key("unit-1")])
     assert isinstance(unit, Unit)
     assert unit.keys[0].public_key == a_public_key("unit-1")
-    claim_hash = claim_codes.hash_of(item["claim_code"].lower().replace("-", " "))
-    (claim,) = desk.books.ledger.rows([state.claim_key(claim_hash)])
+    (claim,) = desk.books.ledger.rows([claim_key(item["claim_code"].lower().replace("-", " "))])
     assert isinstance(claim, Claim)
     assert claim.device_id == "unit-1"
     login = Login(item["mqtt_username"], item["mqtt_password"])
@@ -211,7 +210,14 @@ def test_a_new_claim_code_ends_the_one_before_and_is_shown_once(desk):
     assert answer.status_code == again.status_code == 201
     assert answer.json()["expires_at"] == expires_at
     assert again.json() == {"expires_at": expires_at, "code": "secret_already_shown"}
-    hashes = [claim_codes.hash_of(code) for code in (item["claim_code"], answer.json()["claim_code"])]
-    old, new = desk.books.ledger.rows([state.claim_key(claim_hash) for claim_hash in hashes])
+    codes = (item["claim_code"], answer.json()["claim_code"])
+    old, new = desk.books.ledger.rows([claim_key(code) for code in codes])
     assert old is None
     assert isinstance(new, Claim)
+
+
+def claim_key(code: str) -> str:
+    """The ledger's key of the claim that a customer who types `code` finds."""
+    claim_hash = claim_codes.hash_of(code)
+    assert claim_hash is not None
+    return state.claim_key(claim_hash)

@@ -8,7 +8,7 @@ from services.operations.encoding import text_of
 from services.setaside import quarantine
 from services.setaside.quarantine import RAW_BYTES_MAX, State
 from tests.services.ledger.builders import Home, request
-from tests.services.operations.conftest import an_aside, code_of, put_aside
+from tests.services.operations.conftest import Desk, an_aside, code_of, put_aside
 
 
 def test_what_was_set_aside_is_shown_with_its_bytes_and_counts(desk):
@@ -43,7 +43,7 @@ def test_the_quarantine_is_narrowed_by_reason_and_unit_and_read_a_page_at_a_time
         *(an_aside(device_id=f"unit-{n}", reason=reason) for n in (1, 2) for reason in ("too_large", "unknown_key")),
     )
 
-    def listed(query):
+    def listed(query: str) -> tuple[list[tuple[str, str]], str | None]:
         answer = desk.fleet.get(f"/v1/quarantine?{query}").json()
         return [(item["device_id"], item["reason"]) for item in answer["items"]], answer["next_cursor"]
 
@@ -115,12 +115,14 @@ def test_a_discarded_message_leaves_the_list_and_keeps_its_reason(desk):
     assert code_of(other) == (409, "invalid_state")
 
 
-def _state(desk, row_id):
+def _state(desk: Desk, row_id: str) -> State:
     with reading(desk.books.engine) as session:
-        return quarantine.get(session.connection(), int(row_id)).state
+        row = quarantine.get(session.connection(), int(row_id))
+    assert row is not None
+    return row.state
 
 
-def _a_refused_pack(desk):
+def _a_refused_pack(desk: Desk) -> tuple[Home, str]:
     """A home whose first pack was above its nameplate, and the pack's row in the quarantine."""
     home = Home()
     desk.books.accept(*home.joining())

@@ -1,5 +1,7 @@
 """Retailers, the reserve, identity, demand events and grid signals."""
 
+from typing import Any
+
 from contracts import state
 from contracts.accounts import RESERVE
 from contracts.commands import EnrollCustomer
@@ -9,7 +11,7 @@ from contracts.units import HOUR_S
 from contracts.wire.receipts import EventCall, EventCancelled
 from services.moments import rfc3339
 from tests.services.ledger.builders import request
-from tests.services.operations.conftest import code_of
+from tests.services.operations.conftest import Desk, code_of
 
 RETAILER = {"name": "Corner Grocery", "terminals": ["TILL0001", "TILL0002"], "bonus_bp": 500}
 
@@ -157,7 +159,7 @@ def test_a_grid_signal_can_be_replaced(desk):
     assert desk.books.ledger.rows([state.signal_key(1_782_914_400)]) == [Signal(80)]
 
 
-def _event(desk, **changes):
+def _event(desk: Desk, **changes: Any) -> dict[str, Any]:
     start_s = desk.clock.now_s() + HOUR_S
     event = {"id": "peak-1", "zone": "toronto", "start_at": rfc3339(start_s), "end_at": rfc3339(start_s + HOUR_S)}
     return {**event, **changes}

@@ -28,7 +28,7 @@ def test_instructions_are_sent_in_their_order_and_forgotten_then(connection):
 
 
 def test_a_unit_is_asked_again_only_after_a_pause(connection):
-    def claim(*device_ids, now_s):
+    def claim(*device_ids: str, now_s: int) -> set[str]:
         return instructions.claim_asks(connection, device_ids, now_s=now_s, pause_s=30)
 
     assert claim("unit-1", now_s=1_000) == {"unit-1"}

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from services import database
 from services.database import transaction
@@ -18,13 +19,13 @@ def connection(engine):
         yield session.connection()
 
 
-def a_pack(seq, device_id="unit-1", message=b"", *, due_s=None):
+def a_pack(seq: int, device_id: str = "unit-1", message: bytes = b"", *, due_s: int | None = None) -> Parked:
     """A pack that waits; its bytes are those of its number unless said otherwise."""
     message = message or str(seq).encode()
     return Parked(device_id, seq, hashlib.sha256(message).digest(), message, due_s, 50)
 
 
-def of(connection, device_id="unit-1"):
+def of(connection: Connection, device_id: str = "unit-1") -> list[Parked]:
     """Everything of a unit that waits."""
     return parking.from_number(connection, device_id, 1, limit=10_000)
 

@@ -1,12 +1,14 @@
 """Messages in quarantine: one row for each unit, bytes and reason, with counts, and what people do about it."""
 
 import hashlib
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from services.database import transaction
 from services.setaside import quarantine
-from services.setaside.quarantine import RAW_BYTES_MAX, Aside, State
+from services.setaside.quarantine import RAW_BYTES_MAX, Aside, Quarantined, State
 
 
 @pytest.fixture
@@ -15,13 +17,13 @@ def connection(engine):
         yield session.connection()
 
 
-def an_aside(raw=b"raw", **changes):
+def an_aside(raw: bytes | None = b"raw", **changes: Any) -> Aside:
     """A message of unit-1 with a bad signature."""
     values = {"device_id": "unit-1", "reason": "bad_signature", "size_bytes": len(raw or b""), "seen_s": 100}
     return Aside(**{**values, "raw": raw, "sha256": hashlib.sha256(raw or b"").digest(), **changes})
 
 
-def the_row(connection):
+def the_row(connection: Connection) -> Quarantined:
     (row,) = quarantine.find(connection, states=list(State))
     return row
 
@@ -55,7 +57,7 @@ def test_of_a_message_that_is_too_large_the_beginning_and_the_size_are_kept(conn
 
     row = the_row(connection)
 
-    assert (len(row.raw), row.size_bytes, row.is_whole) == (RAW_BYTES_MAX, RAW_BYTES_MAX + 1, False)
+    assert (len(row.raw or b""), row.size_bytes, row.is_whole) == (RAW_BYTES_MAX, RAW_BYTES_MAX + 1, False)
 
 
 def test_a_message_can_be_counted_without_its_bytes(connection):

@@ -16,7 +16,7 @@ def test_counts_add_up_over_batches(engine):
 
 
 def test_workers_that_count_at_once_lose_nothing(engine):
-    def count(_):
+    def count(_: int) -> None:
         with transaction(engine) as session:
             tallies.count(session.connection(), {"duplicate": 1, "accepted": 2})
 
