@@ -22,6 +22,7 @@ SQLITE: Final = "sqlite"
 BUSY_S_MAX: Final = 10
 """How long a writer of SQLite waits for another one."""
 CONNECT_S_MAX: Final = 5
+SILENT_S_MAX: Final = 15
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 3
 
@@ -118,7 +119,12 @@ def _postgres(url: URL) -> Engine:
         max_overflow=POOL_OVERFLOW,
         pool_timeout=CONNECT_S_MAX,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": CONNECT_S_MAX},
+        connect_args={
+            "connect_timeout": CONNECT_S_MAX,
+            # A network that swallows packets is noticed after this long, not after the kernel's quarter of an hour.
+            "tcp_user_timeout": SILENT_S_MAX * 1_000,
+            "keepalives_idle": SILENT_S_MAX,
+        },
     )
 
 

@@ -78,14 +78,15 @@ class Execution:
                 outcomes.append(before.again(request))
                 continue
             start = 2 * SALT_BYTES * place
-            outcome = self._answer(batch, request, salts[start : start + 2 * SALT_BYTES])
-            if isinstance(outcome, Accepted) or (batch.rejections and batch.rejections[-1][0] == request.id):
-                known[request.id] = Known(request.digest, outcome)  # type: ignore[arg-type]
-            outcomes.append(outcome)
+            answer = self._answer(batch, request, salts[start : start + 2 * SALT_BYTES])
+            if isinstance(answer, Known):
+                known[request.id] = answer
+            outcomes.append(answer.outcome if isinstance(answer, Known) else answer)
         batch.rows = window.written
         return Executed(batch, self._seal(batch, tip, at_s), outcomes)
 
-    def _answer(self, batch: Batch, request: Request, salts: bytes) -> Outcome:
+    def _answer(self, batch: Batch, request: Request, salts: bytes) -> Known | Declined | Failed:
+        """Execute one request; `Known` is an answer that is given again when the request is asked again."""
         try:
             done = execute(self._window, request.command)
             if isinstance(done, Rejected):
@@ -96,13 +97,15 @@ class Execution:
         except Exception as error:  # a bug in one command is no reason to fail the others
             return failure_of(request, error)
 
-    def _decline(self, batch: Batch, request: Request, rejected: Rejected) -> Declined:
-        if answers.is_remembered(request, rejected):
-            at_s, size = self._window.at_s, self._window.index
-            batch.rejections.append(answers.rejection_row(request, rejected, at_s=at_s, size=size))
-        return Declined(rejected.reason, rejected.facts)
+    def _decline(self, batch: Batch, request: Request, rejected: Rejected) -> Known | Declined:
+        declined = Declined(rejected.reason, rejected.facts)
+        if not answers.is_remembered(request, rejected):
+            return declined
+        at_s, size = self._window.at_s, self._window.index
+        batch.rejections.append(answers.rejection_row(request, rejected, at_s=at_s, size=size))
+        return Known(request.digest, declined)
 
-    def _enter(self, batch: Batch, request: Request, done: Effects, salts: bytes) -> Accepted:
+    def _enter(self, batch: Batch, request: Request, done: Effects, salts: bytes) -> Known:
         """Make the entry; all that can raise comes before anything is added to the batch."""
         window, index, at_s = self._window, self._window.index, self._window.at_s
         command_salt, effects_salt = salts[:SALT_BYTES], salts[SALT_BYTES:]
@@ -119,7 +122,7 @@ class Execution:
             effects_commitment=entries.commitment(effects_salt, effects_bytes),
         )
         leaf = entries.to_bytes(entry)
-        accepted = Accepted(index, at_s, answers.result_of(result))
+        answer = Known(request.digest, Accepted(index, at_s, answers.result_of(result)))
         batch.entries.append((index, at_s, leaf))
         batch.payloads.append((index, request_bytes, command_salt, effects_bytes, effects_salt, result))
         batch.requests.append((request.id, request.digest, index))
@@ -128,7 +131,7 @@ class Execution:
         for key, row in done.writes.items():
             window.written[key] = Written(index, row, rows[key])
         window.index = index + 1
-        return accepted
+        return answer
 
     def _seal(self, batch: Batch, tip: Tip, at_s: UnixSeconds) -> Tip:
         """Put the new entries under the tree and sign its root."""

@@ -1,7 +1,8 @@
 """The state as a batch sees it: its own writes, over rows kept in memory, over the database."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from enum import Enum
+from typing import Final, TypeAlias
 
 from contracts.programmes import Programme
 from contracts.state import Row
@@ -9,9 +10,15 @@ from contracts.units import UnixSeconds
 from services.ledger.store import PACK_PREFIX, Written
 
 CACHE_ROWS_MAX: Final = 200_000
-_MISSING: Final = object()
 
-Load = Callable[[Iterable[str]], Mapping[str, Row]]
+
+class _Memory(Enum):
+    MISSING = "nothing is known of this key"
+
+
+_MISSING: Final = _Memory.MISSING
+
+Load: TypeAlias = Callable[[Iterable[str]], Mapping[str, Row]]
 
 
 class RowCache:
@@ -26,13 +33,13 @@ class RowCache:
         self._newer: dict[str, Row | None] = {}
         self._older: dict[str, Row | None] = {}
 
-    def get(self, key: str) -> Row | object | None:
-        """The row, None, or `_MISSING` if nothing is known."""
-        row = self._newer.get(key, _MISSING)
+    def get(self, key: str) -> Row | _Memory | None:
+        """The row, None, or `_MISSING`."""
+        row: Row | _Memory | None = self._newer.get(key, _MISSING)
         if row is _MISSING:
             row = self._older.get(key, _MISSING)
             if row is not _MISSING:
-                self.put(key, row)  # type: ignore[arg-type]
+                self.put(key, row)
         return row
 
     def put(self, key: str, row: Row | None) -> None:
@@ -84,7 +91,7 @@ class Window:
             row = self._load((key,)).get(key)
             if not key.startswith(PACK_PREFIX):
                 self._cache.put(key, row)
-        return row  # type: ignore[return-value]
+        return row
 
     def commit(self) -> None:
         """The batch is committed: its rows are what there is."""
