@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -46,9 +47,9 @@ class Credentials:
         return f"Credentials(name={self.name!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Keys:
-    """The files of `folder`. What is read is not kept here: whoever signs often keeps what it asked for."""
+    """The files of `folder`. Seeds are read each time: whoever signs often keeps what it asked for."""
 
     folder: Path
     random_bytes: Callable[[int], bytes] = os.urandom
@@ -85,7 +86,11 @@ class Keys:
         So a one-time secret can be made again from the request that asked for it, and is never stored.
         """
         message = b"".join(len(part).to_bytes(4, "big") + part for part in (purpose.encode(), *parts))
-        return hmac.digest(self._secret("derivation.secret"), message, hashlib.sha256)
+        return hmac.digest(self._derivation_secret, message, hashlib.sha256)
+
+    @cached_property
+    def _derivation_secret(self) -> bytes:
+        return self._secret("derivation.secret")  # kept: every checkout code is derived
 
     def _secret(self, name: str) -> bytes:
         content = self._content(name, self.random_bytes(SECRET_BYTES).hex() + "\n")

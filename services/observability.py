@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
@@ -24,7 +24,9 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-_UNROUTED: Final = "(none)"
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OTHER: Final = "(other)"
+_BUG: Final = 500
 
 Check = Callable[[], bool]
 
@@ -115,7 +117,7 @@ def _passes(name: str, check: Check) -> bool:
 
 
 class _RequestCounts:
-    """ASGI middleware. Routes are counted by their template, so that ids do not make a series each."""
+    """ASGI middleware. Routes are counted by their template, so that no client can make as many series as it likes."""
 
     def __init__(
         self,
@@ -135,14 +137,20 @@ class _RequestCounts:
             await self._app(scope, receive, send)
             return
         started = self._monotonic()
-        await self._app(scope, receive, self._counting(scope, send, started))
 
-    def _counting(self, scope: Scope, send: Send, started: float) -> Callable[[Message], Awaitable[None]]:
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", _UNROUTED)
-                self._requests.labels(scope["method"], route, str(message["status"])).inc()
-                self._duration.labels(route).observe(self._monotonic() - started)
+                self._count(scope, message["status"], started)
             await send(message)
 
-        return send_counted
+        try:
+            await self._app(scope, receive, send_counted)
+        except Exception:
+            self._count(scope, _BUG, started)  # the answer to a bug is sent outside of us
+            raise
+
+    def _count(self, scope: Scope, status: int, started: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else _OTHER
+        route = getattr(scope.get("route"), "path", _OTHER)
+        self._requests.labels(method, route, str(status)).inc()
+        self._duration.labels(route).observe(self._monotonic() - started)

@@ -97,11 +97,15 @@ def test_requests_are_counted_by_the_template_of_their_route():
     http.get("/things/2")
     http.get("/nowhere/3")
     http.get("/fails")
+    http.get("/bug")
+    http.call("BREW", "/fails")
 
     text = http.get("/metrics").text
     assert 'sparks_http_requests_total{method="GET",route="/things/{number}",status="200"} 2.0' in text
-    assert 'sparks_http_requests_total{method="GET",route="(none)",status="404"} 1.0' in text
+    assert 'sparks_http_requests_total{method="GET",route="(other)",status="404"} 1.0' in text
     assert 'sparks_http_requests_total{method="GET",route="/fails",status="409"} 1.0' in text
+    assert 'sparks_http_requests_total{method="GET",route="/bug",status="500"} 1.0' in text
+    assert 'sparks_http_requests_total{method="(other)",route="/fails",status="405"} 1.0' in text
     assert 'sparks_http_request_seconds_count{route="/things/{number}"} 2.0' in text
     assert "/things/1" not in text
 
@@ -120,5 +124,9 @@ def _service(ready_checks: Mapping[str, Check]) -> Http:
     @app.get("/fails")
     def fails() -> None:
         raise problems.Problem("invalid_state", "no")
+
+    @app.get("/bug")
+    def bug() -> None:
+        raise ZeroDivisionError
 
     return Http(app)
