@@ -20,7 +20,7 @@ ATTEMPTS_MAX: Final[Mapping[str, int]] = {"email": 10, "address": 50}
 
 
 def begin(engine: Engine, *, email: str, address: str, now_s: UnixSeconds) -> Seconds:
-    """Count an attempt before it is judged, so that many at once gain nothing; 0, or how long to wait instead."""
+    """Count an attempt before it is judged, so that many at once gain little; 0, or how long to wait instead."""
     subjects = {"email": _subject("email", email), "address": _subject("address", address)}
     with transaction(engine) as session:
         session.exec(delete(SignInAttemptRow).where(col(SignInAttemptRow.at_s) <= now_s - WINDOW_S))

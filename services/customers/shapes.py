@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final, Literal
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from services.customers.energy import Resolution
 
@@ -23,9 +23,15 @@ Password = Annotated[str, Field(min_length=8, max_length=256)]
 def normal_email(text: str) -> str:
     # Whether mail arrives is not asked: only that it is one address, and the same one however it is typed.
     try:
-        return validate_email(text, check_deliverability=False, globally_deliverable=False).normalized.lower()
+        return validate_email(text, check_deliverability=False, test_environment=True).normalized.lower()
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
+
+
+def _given(consent: bool) -> bool:
+    if not consent:
+        raise ValueError("nobody takes part without consent")
+    return consent
 
 
 Rfc3339 = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
@@ -65,7 +71,11 @@ class EnrolmentBody(BaseModel):
     name: Name
     postal_code: PostalCode
     language: Language
-    consent: Annotated[Literal[True], Field(description="to the programme's terms and its use of personal data")]
+    consent: Annotated[
+        StrictBool,
+        Field(description="to the programme's terms and its use of personal data", json_schema_extra={"const": True}),
+        AfterValidator(_given),
+    ]
     participation_level: Level | None = None
 
 

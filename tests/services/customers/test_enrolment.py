@@ -46,8 +46,10 @@ def test_the_first_level_is_saver_if_none_is_chosen(platform):
 WRONG: Final[list[dict[str, Any]]] = [
     {"consent": False},
     {"consent": None},
+    {"consent": 1},
     {"email": "nobody"},
     {"email": "a@b@c"},
+    {"email": "ann@example.com\n.org"},
     {"password": "short"},
     {"name": ""},
     {"name": "An\0n"},
