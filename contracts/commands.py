@@ -6,7 +6,7 @@ else is noticed).
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, get_args, get_origin, get_type_hints
 
 from contracts.units import (
     Bp,
@@ -365,6 +365,17 @@ Command: TypeAlias = (
 )
 
 BY_KIND: Final[dict[str, type[Command]]] = {cls.KIND: cls for cls in Command.__args__}
+_BYTES: Final = (bytes,)
+
+
+def _types_of(kind: type[Command]) -> tuple[tuple[type, ...], ...]:
+    """Of which types each field may be; what a tuple holds is for the contracts."""
+    hints = get_type_hints(kind)
+    declared = (hints[field.name] for field in fields(kind))
+    return tuple((tuple,) if get_origin(hint) is tuple else get_args(hint) or (hint,) for hint in declared)
+
+
+_TYPES: Final = {kind: _types_of(kind) for kind in BY_KIND.values()}
 _FIELDS: Final = {cls: tuple(field.name for field in fields(cls)) for cls in BY_KIND.values()}
 
 
@@ -396,8 +407,12 @@ def from_bytes(data: bytes) -> Request:
     kind = BY_KIND[value[0]]
     if len(value) != 3 + len(_FIELDS[kind]):
         raise ValueError(f"{kind.KIND} has {len(_FIELDS[kind])} fields, got {len(value) - 3}")
+    values: list[Any] = [_frozen(field) for field in value[1:]]
+    for field, allowed in zip(values, (_BYTES, _BYTES, *_TYPES[kind]), strict=True):
+        if type(field) not in allowed:
+            raise ValueError(f"a field of {kind.KIND} is a {type(field).__name__}")
     made: Any = kind
-    return Request(value[1], value[2], made(*(_frozen(field) for field in value[3:])))
+    return Request(values[0], values[1], made(*values[2:]))
 
 
 def _frozen(value: object) -> object:

@@ -59,7 +59,7 @@ def key_for(unit: Unit, *, kid: bytes, content: Pack | GapPack | BadPack) -> byt
         elif content.seq is None:
             may_sign = True
         else:
-            may_sign = known.from_seq <= content.seq and (content.seq < known.until_seq or not known.until_seq)
+            may_sign = known.signs(content.seq)
         if may_sign:
             return known.public_key
     return None

@@ -8,6 +8,7 @@ from contracts.effects import Draft, Effects, Reason, Rejected
 from contracts.state import Claim, Meter, Unit, UnitKey
 from contracts.wire import signatures
 from contracts.wire.keys import key_change_bytes
+from contracts.wire.packs import is_device_id
 
 PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -16,6 +17,8 @@ SIGNATURE_BYTES = 64
 def register(draft: Draft, command: RegisterUnit) -> Effects | Rejected:
     """A unit joins the fleet."""
     key = state.unit_key(command.device_id)
+    if not is_device_id(command.device_id):
+        return Rejected(Reason.INVALID_DEVICE_ID)
     if draft.get(key, Unit) is not None:
         return Rejected(Reason.DEVICE_EXISTS)
     if len(command.public_key) != PUBLIC_KEY_BYTES:
@@ -77,17 +80,17 @@ def replace_key(draft: Draft, command: ReplaceKey) -> Effects | Rejected:
     unit = draft.get(state.unit_key(command.device_id), Unit)
     if unit is None:
         return Rejected(Reason.UNKNOWN_DEVICE)
-    newest = unit.keys[-1]
     meter = draft.get(state.meter_key(unit.device_id), Meter) or Meter()
-    if command.from_seq <= max(meter.seq, command.parked_seq, newest.from_seq - 1):
-        return Rejected(Reason.KEY_NUMBER_TAKEN, {"seq": max(meter.seq, command.parked_seq)})
+    taken_seq = max(meter.seq, command.parked_seq)
+    if command.from_seq <= taken_seq:
+        return Rejected(Reason.KEY_NUMBER_TAKEN, {"seq": taken_seq})
     if any(known.public_key == command.public_key for known in unit.keys):
         return Rejected(Reason.KEY_IN_USE)
-    if len(command.public_key) != PUBLIC_KEY_BYTES or not _is_vouched(command, newest):
+    if len(command.public_key) != PUBLIC_KEY_BYTES or not _is_vouched(command, unit.keys):
         return Rejected(Reason.BAD_KEY_SIGNATURE)
-    ended = newest._replace(until_seq=command.from_seq, revoked=command.signature is None)
+    keys = tuple(_ended(known, command) for known in unit.keys)
     new = UnitKey(command.public_key, command.from_seq, 0, revoked=False)
-    draft.put(state.unit_key(unit.device_id), replace(unit, keys=(*unit.keys[:-1], ended, new)))
+    draft.put(state.unit_key(unit.device_id), replace(unit, keys=(*keys, new)))
     return draft.effects(device=unit.device_id, from_seq=command.from_seq)
 
 
@@ -110,12 +113,22 @@ def _open_claim(draft: Draft, device_id: str, claim_hash: bytes) -> None:
     draft.put(state.claim_key(claim_hash), Claim(device_id, expires_s))
 
 
-def _is_vouched(command: ReplaceKey, newest: UnitKey) -> bool:
+def _ended(known: UnitKey, command: ReplaceKey) -> UnitKey:
+    """A key that would have signed `from_seq` or later numbers signs them no more; not vouched for, it is revoked."""
+    if known.until_seq and known.until_seq <= command.from_seq:
+        return known
+    return known._replace(until_seq=command.from_seq, revoked=known.revoked or command.signature is None)
+
+
+def _is_vouched(command: ReplaceKey, keys: tuple[UnitKey, ...]) -> bool:
+    """Signed by the key that would have signed `from_seq`, or vouched for by the fleet's operator."""
     if command.signature is None:
         return True
     change = key_change_bytes(command.device_id, command.public_key, command.from_seq)
-    is_sound = len(command.signature) == SIGNATURE_BYTES and not newest.revoked
-    return is_sound and signatures.verify(newest.public_key, change, command.signature)
+    old = next((known for known in keys if known.signs(command.from_seq)), None)
+    if old is None or len(command.signature) != SIGNATURE_BYTES:
+        return False
+    return signatures.verify(old.public_key, change, command.signature)
 
 
 def _is_bad_nameplate(command: RegisterUnit | CorrectUnit) -> bool:

@@ -69,7 +69,7 @@ def freeze(draft: Draft, command: FreezeCustomer) -> Effects | Rejected:
 
 
 def claim(draft: Draft, command: ClaimUnit) -> Effects | Rejected:
-    """A customer shows a unit's claim code and holds it from now on; the code ends."""
+    """A customer shows a unit's claim code and holds it from now on (a holder goes on holding it); the code ends."""
     if draft.get(state.customer_key(command.customer_id), Customer) is None:
         return Rejected(Reason.UNKNOWN_CUSTOMER)
     key = state.claim_key(command.claim_hash)
@@ -82,6 +82,9 @@ def claim(draft: Draft, command: ClaimUnit) -> Effects | Rejected:
     if unit is None:
         raise LookupError(f"claim code of the unknown unit {found.device_id}")
     draft.drop(key)
+    if unit.holder == command.customer_id:
+        draft.put(state.unit_key(unit.device_id), replace(unit, claim_hash=b""))
+        return draft.effects(device=unit.device_id)
     held = replace(
         unit,
         claim_hash=b"",

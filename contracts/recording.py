@@ -7,7 +7,7 @@ leaves no entry.
 
 from dataclasses import replace
 
-from contracts import accounts, rewards, state
+from contracts import accounts, evidence, rewards, state
 from contracts.commands import DecideAgain, DeclareLost, RecordPack
 from contracts.effects import Draft, Effects, Reason, Rejected
 from contracts.metering import Refusal
@@ -20,13 +20,10 @@ from contracts.wire.packs import BadPack, GapPack, Pack
 
 def record(draft: Draft, command: RecordPack) -> Effects | Rejected:
     """Decide a pack that is in its place; say of any other why it is not."""
-    found = _unit_and_meter(draft, command.device_id)
+    found = _opened(draft, command)
     if isinstance(found, Rejected):
         return found
-    unit, meter = found
-    content = content_of(command.message)
-    if content is None:
-        return Rejected(Reason.MALFORMED_COSE)
+    unit, meter, content = found
     if isinstance(content, GapPack) or content.seq is None or content.prev is None:
         return Rejected(Reason.MALFORMED_PACK)
     sha256 = packs.message_hash(command.message)
@@ -49,13 +46,10 @@ def record(draft: Draft, command: RecordPack) -> Effects | Rejected:
 
 def declare_lost(draft: Draft, command: DeclareLost) -> Effects | Rejected:
     """Void the numbers below `lost` that are neither decided nor parked; parked ones still come in order."""
-    found = _unit_and_meter(draft, command.device_id)
+    found = _opened(draft, command)
     if isinstance(found, Rejected):
         return found
-    unit, meter = found
-    content = content_of(command.message)
-    if content is None:
-        return Rejected(Reason.MALFORMED_COSE)
+    unit, meter, content = found
     if not isinstance(content, GapPack) or content.device_id != unit.device_id:
         return Rejected(Reason.MALFORMED_PACK)
     runs = _missing_runs(meter, content.lost, command.parked)
@@ -85,6 +79,9 @@ def decide_again(draft: Draft, command: DecideAgain) -> Effects | Rejected:
     content = content_of(command.message)
     if not isinstance(content, Pack) or content.device_id != unit.device_id:
         return Rejected(Reason.REFUSED_AGAIN)
+    due_s = _end_s(content) - draft.programme.clock_ahead_s_due
+    if draft.at_s < due_s:
+        return Rejected(Reason.NOT_YET_DUE, {"due_s": due_s})
     judged = rewards.judge_again(draft, unit, meter, content.intervals)
     if isinstance(judged, Refusal):
         return Rejected(Reason.REFUSED_AGAIN)
@@ -117,6 +114,23 @@ def _unit_and_meter(draft: Draft, device_id: str) -> tuple[Unit, Meter] | Reject
     if unit.suspended:
         return Rejected(Reason.DEVICE_SUSPENDED)
     return unit, draft.get(state.meter_key(device_id), Meter) or Meter()
+
+
+def _opened(draft: Draft, command: RecordPack | DeclareLost) -> tuple[Unit, Meter, Pack | GapPack | BadPack] | Rejected:
+    """The unit and what its message says, if one of its keys may have signed that.
+
+    Whether it did was checked before (`contracts.evidence`); a key may have been replaced since.
+    """
+    found = _unit_and_meter(draft, command.device_id)
+    if isinstance(found, Rejected):
+        return found
+    sign1 = cose.parse(command.message, content_type=cose.SENML_CBOR)
+    if not isinstance(sign1, cose.Sign1):
+        return Rejected(Reason.MALFORMED_COSE)
+    content = packs.read(sign1.payload)
+    if evidence.key_for(found[0], kid=sign1.kid, content=content) is None:
+        return Rejected(Reason.UNKNOWN_KEY)
+    return (*found, content)
 
 
 def _misplaced(draft: Draft, unit: Unit, meter: Meter, *, seq: int, sha256: bytes) -> Rejected | None:

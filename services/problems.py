@@ -5,7 +5,7 @@ exception becomes a problem in its adapter, or through `install`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "internal_error": 500,
     "ledger_unavailable": 503,
     "database_unavailable": 503,
+    "broker_unavailable": 503,
     "not_ready": 503,
     # asking twice
     "idempotency_key_missing": 400,
@@ -51,7 +52,9 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "unknown_identity_level": 422,
     "unknown_device": 404,
     "device_exists": 409,
+    "invalid_device_id": 422,
     "device_suspended": 409,
+    "unknown_key": 409,
     "invalid_nameplate": 422,
     "unknown_claim_code": 404,
     "claim_code_expired": 410,
@@ -96,6 +99,7 @@ _HEADERS_BY_CODE: Final[Mapping[str, Mapping[str, str]]] = {
     "wrong_credentials": {"WWW-Authenticate": "Bearer"},
     "ledger_unavailable": {"Retry-After": "1"},
     "database_unavailable": {"Retry-After": "1"},
+    "broker_unavailable": {"Retry-After": "1"},
     "not_ready": {"Retry-After": "1"},
     "request_in_progress": {"Retry-After": "1"},
 }
@@ -110,6 +114,7 @@ _CODE_BY_STATUS: Final[Mapping[int, str]] = {
     422: "validation_failed",
     429: "too_many_requests",
 }
+_CODE_BY_MISSING_HEADER: Final[Mapping[str, str]] = {"Idempotency-Key": "idempotency_key_missing"}
 _FIELD_NAME_LENGTH_MAX: Final = 200
 
 
@@ -225,12 +230,20 @@ async def _of_validation(_request: Request, error: Exception) -> Response:
     errors = error.errors()
     if any(one["type"] == "json_invalid" for one in errors):
         problem = Problem("malformed_body", "The body is not JSON.")
+    elif missing := _missing_header(errors):
+        problem = Problem(_CODE_BY_MISSING_HEADER[missing], f"This call needs the header {missing}.")
     else:
         fields = [{"field": _field_name(one["loc"]), "message": one["msg"]} for one in errors]
         problem = Problem(
             "validation_failed", "The request does not have the shape asked for.", extras={"fields": fields}
         )
     return _response(problem.document, problem.status_code)
+
+
+def _missing_header(errors: Sequence[Any]) -> str | None:
+    """The header whose absence has a code of its own, if it is absent."""
+    names = (one["loc"][1] for one in errors if one["type"] == "missing" and one["loc"][0] == "header")
+    return next((name for name in names if name in _CODE_BY_MISSING_HEADER), None)
 
 
 async def _of_half_a_character(_request: Request, _error: Exception) -> Response:

@@ -29,6 +29,7 @@ from services.harvest import FLOWS, Harvest, harvests
 RESERVE_CENTS: Final = 100_000_000
 UNDECIDED_MAX: Final = 1_500
 """How many packs may be on their way; enough that nobody waits, few enough that nothing piles up."""
+STORED_AT_ONCE: Final = 100
 PATIENCE_S: Final = 60
 NAMEPLATE_MAX: Final = 10**12
 """A mistyped row may make a panel of any size; more than this changes no decision, for no pack may carry so much."""
@@ -159,6 +160,7 @@ class _Sender:
         self._fleet = fleet
         self._device_by_home = {unit.home.name: unit.provision.device_id for unit in units}
         self._timeline = Timeline([unit.home for unit in units], catch_up=self._catch_up)
+        self._taken: list[Turn] = []
         self._undecided: deque[tuple[str, int, Turn]] = deque()
         self._waits_until_s: dict[str, int] = {}
         self._on_progress = on_progress
@@ -166,12 +168,22 @@ class _Sender:
     def send_all(self) -> None:
         """Every row once; returns when all are decided."""
         for sent, turn in enumerate(self._timeline, start=1):
-            self._send(turn)
+            self._taken.append(turn)
+            if len(self._taken) >= STORED_AT_ONCE:
+                self._send_taken()
             if len(self._undecided) >= UNDECIDED_MAX:
                 self._wait_until_decided(len(self._undecided) - UNDECIDED_MAX // 2)
             self._on_progress(sent)
+        self._catch_up()
         self._clock.advance_to(max(self._waits_until_s.values(), default=0))
         self._catch_up()
+
+    def _send_taken(self) -> None:
+        """Measure the rows taken, as one durable commit of the units' outboxes."""
+        with self._fleet.batch():
+            for turn in self._taken:
+                self._send(turn)
+        self._taken.clear()
 
     def _send(self, turn: Turn) -> None:
         self._clock.advance_to(turn.clock_s)
@@ -182,6 +194,7 @@ class _Sender:
             self._waits_until_s[device_id] = turn.row.end_s
 
     def _catch_up(self) -> None:
+        self._send_taken()
         self._wait_until_decided(len(self._undecided))
 
     def _wait_until_decided(self, count: int) -> None:

@@ -27,7 +27,7 @@ NAMES_THAT_SAY_NOTHING: Final = {
 # datetime, zoneinfo, random, secrets, uuid, os, sys, io, pathlib, locale, logging, threading, socket.
 PURE_MODULES: Final = {
     *("__future__", "abc", "base64", "binascii", "bisect", "collections", "dataclasses", "enum", "functools"),
-    *("hashlib", "heapq", "hmac", "importlib.resources", "itertools", "math", "operator", "re", "string"),
+    *("hashlib", "heapq", "hmac", "importlib.resources", "importlib.resources.abc", "itertools", "math", "operator", "re", "string"),
     *("struct", "tomllib", "types", "typing"),
     *("cbor2", "nacl", "contracts"),
 }

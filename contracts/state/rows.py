@@ -17,6 +17,10 @@ class UnitKey(NamedTuple):
     until_seq: int
     revoked: bool
 
+    def signs(self, seq: int) -> bool:
+        """May a pack of this number be signed with it?"""
+        return not self.revoked and self.from_seq <= seq and (seq < self.until_seq or not self.until_seq)
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:

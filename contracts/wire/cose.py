@@ -7,6 +7,7 @@ message can be entered on the ledger as received and never comes back in another
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from contracts.wire import signatures
@@ -17,6 +18,7 @@ CBOR: Final = 60
 EDDSA: Final = -8  # deprecated by RFC 9864, but what most libraries write
 ED25519: Final = -19
 
+REMEMBERED: Final = 1_024  # messages
 MESSAGE_BYTES_MAX: Final = 32 * 1024
 
 _ALG, _CONTENT_TYPE, _KID = 1, 3, 4
@@ -58,8 +60,13 @@ class Sign1:
 
 def parse(message: bytes, *, content_type: int) -> Sign1 | Flaw:
     """Return the parts of `message`, whose payload must be of `content_type`, or the first flaw it has."""
-    if len(message) > MESSAGE_BYTES_MAX:
-        return Flaw.TOO_LARGE
+    # What is too large is never remembered: a cache of such messages would not be small.
+    return Flaw.TOO_LARGE if len(message) > MESSAGE_BYTES_MAX else _parsed(message, content_type)
+
+
+@lru_cache(REMEMBERED)
+def _parsed(message: bytes, content_type: int) -> Sign1 | Flaw:
+    """Remembered, because a message is looked at by whoever checks it, whoever orders it and whoever executes it."""
     if not message.startswith(_TAG_18):
         return Flaw.MALFORMED_COSE
     try:

@@ -21,10 +21,12 @@ Where the text of the interface leaves a corner open, SenML decides, else the st
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from contracts.wire.cbor import NotDeterministic, decode, encode
 
+REMEMBERED: Final = 1_024  # payloads
 INTERVALS_MAX: Final = 200
 ENERGY_WH_MAX: Final = 1_000_000
 FIRST_PREV: Final = bytes(32)  # what the first pack of a unit names as the hash of the one before it
@@ -129,8 +131,9 @@ def message_hash(message: bytes) -> bytes:
     return hashlib.sha256(message).digest()
 
 
+@lru_cache(REMEMBERED)
 def read(payload: bytes) -> Pack | GapPack | BadPack:
-    """Return what `payload` says; whatever it is, nothing is raised."""
+    """Return what `payload` says; whatever it is, nothing is raised. Remembered, like a message's parts."""
     try:
         records = decode(payload)
     except NotDeterministic:

@@ -12,6 +12,7 @@ from services.ledger.client import Accepted, Declined, Failed, Outcome, Reused
 _ASIDE: Final = frozenset(
     {
         Reason.UNKNOWN_DEVICE,
+        Reason.UNKNOWN_KEY,
         Reason.DEVICE_SUSPENDED,
         Reason.MALFORMED_COSE,
         Reason.MALFORMED_PACK,

@@ -43,7 +43,7 @@ from contracts.commands import (
 from contracts.effects import Effects, Rejected
 from contracts.execute import execute
 from contracts.memory import Memory
-from contracts.state import Meter, Purchase, Retailer
+from contracts.state import Meter, Purchase, Retailer, Unit
 from contracts.units import DAY_S, HOUR_S, MICRO_CAD_PER_CENT
 from contracts.wire import signatures
 from tests.contracts.builders import FOR_EVER_S, MONDAY_NOON_S, SEED, a_gap_message, a_message, an_interval
@@ -98,6 +98,15 @@ class Story:
         if not isinstance(row, Meter):
             raise TypeError(device_id)
         return row
+
+    def seed(self, device_id: str, seq: int) -> bytes:
+        """The seed of the unit's key for this number (0: the newest), SEED if it has none."""
+        unit = self.view.rows[state.unit_key(device_id)]
+        if not isinstance(unit, Unit):
+            raise TypeError(device_id)
+        signing = [key for key in unit.keys if key.signs(seq)] if seq else [unit.keys[-1]]
+        seeds = {signatures.public_key_of(a_hash(number)): a_hash(number) for number in range(1, self.made + 1)}
+        return seeds.get(signing[0].public_key, SEED) if signing else SEED
 
     def purchase(self, dice: Dice) -> tuple[str, str]:
         """The retailer and the id of a purchase; one of the latest that can still move, if any can."""
@@ -154,7 +163,8 @@ def _register(story: Story, dice: Dice) -> Command:
 
 def _replace_key(story: Story, dice: Dice) -> Command:
     device_id = _unit(dice)
-    return ReplaceKey(device_id, a_hash(story.new()), story.meter(device_id).seq + dice(4), None, 0)
+    public_key = signatures.public_key_of(a_hash(story.new()))
+    return ReplaceKey(device_id, public_key, story.meter(device_id).seq + dice(4), None, 0)
 
 
 def _claim_code(story: Story, dice: Dice) -> Command:
@@ -189,7 +199,8 @@ def _pack(story: Story, dice: Dice) -> Command:
         import_wh=2_000,
         export_wh=export_wh,
     )
-    message = a_message(max(seq, 1), prev, interval, device_id=device_id)
+    seed = story.seed(device_id, max(seq, 1))
+    message = a_message(max(seq, 1), prev, interval, device_id=device_id, seed=seed)
     story.messages.append((device_id, max(seq, 1), message))
     return RecordPack(device_id, message)
 
@@ -198,7 +209,8 @@ def _lost(story: Story, dice: Dice) -> Command:
     device_id = _unit(dice)
     first = story.meter(device_id).seq + 1
     parked = tuple(first + k for k in range(4) if dice(2))
-    return DeclareLost(device_id, a_gap_message(first, first + dice(5), device_id=device_id), parked)
+    message = a_gap_message(first, first + dice(5), device_id=device_id, seed=story.seed(device_id, 0))
+    return DeclareLost(device_id, message, parked)
 
 
 def _again(story: Story, dice: Dice) -> Command:

@@ -106,3 +106,19 @@ def test_different_requests_have_different_bytes():
         len({commands.to_bytes(Request(ID, d, c)) for d in (ID, DIGEST) for c in (ann, FreezeCustomer("ann", True))})
         == 4
     )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["freeze_customer", bytes(32), bytes(32), "ann", "yes"],
+        ["freeze_customer", bytes(32), bytes(32), 7, True],
+        ["freeze_customer", "id", None, "ann", True],
+        ["deposit_reserve", bytes(32), bytes(32), 1.5, "x"],
+        ["deposit_reserve", bytes(32), bytes(32), True, "x"],
+        ["admit_retailer", bytes(32), bytes(32), "S", "S", "TILL", 0],
+    ],
+)
+def test_a_request_with_fields_of_other_types_is_none(value: list[object]) -> None:
+    with pytest.raises(ValueError, match="a field of"):
+        commands.from_bytes(cbor.encode(value))

@@ -155,3 +155,20 @@ def test_a_unit_goes_on_with_its_new_key():
 
     second = a_message(2, hash_of(first), seed=SEEDS[1])
     assert done(view, RecordPack("unit-1", second))["outcome"] == "refused"  # the same hour again
+
+
+def test_a_key_announced_for_later_can_be_replaced_before_its_first_number() -> None:
+    view = a_ledger()
+    done(view, ReplaceKey("unit-1", signatures.public_key_of(b"a" * 32), 1_000, None, 0))
+
+    done(view, ReplaceKey("unit-1", signatures.public_key_of(b"b" * 32), 1, None, 0))
+
+    unit = view.rows[state.unit_key("unit-1")]
+    assert isinstance(unit, Unit)
+    assert [key.signs(1_000) for key in unit.keys] == [False, False, True]
+
+
+def test_a_unit_has_an_id_that_a_topic_can_name() -> None:
+    command = RegisterUnit("Unit/1", signatures.public_key_of(SEED), 1, 1, 1, "z", b"z" * 32)
+
+    assert rejected(a_ledger(), command) == "invalid_device_id"

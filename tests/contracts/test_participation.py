@@ -15,7 +15,7 @@ from contracts.commands import (
 from contracts.memory import Memory
 from contracts.state import Claim, Customer, Holdings, Unit
 from contracts.units import DAY_S
-from tests.contracts.builders import FOR_EVER_S, HOUR_S, MONDAY_NOON_S, a_ledger, do, done, rejected
+from tests.contracts.builders import FOR_EVER_S, HOUR_S, MONDAY_NOON_S, a_ledger, a_record, do, done, rejected
 
 FIRST_CODE, NEW_CODE = b"k" * 32, b"n" * 32
 CODE_S = 90 * DAY_S
@@ -199,3 +199,11 @@ def test_a_rejected_claim_uses_no_code():
     do(view, ClaimUnit("nobody", FIRST_CODE))
 
     assert isinstance(view.rows[state.claim_key(FIRST_CODE)], Claim)
+
+
+def test_a_holder_who_claims_the_unit_again_is_no_earlier_holder() -> None:
+    view = a_ledger()
+    done(view, IssueClaimCode("unit-1", b"n" * 32))
+    done(view, ClaimUnit("ann", b"n" * 32))
+
+    assert done(view, a_record())["micro_sparks"] > 0

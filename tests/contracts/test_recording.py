@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.commands import DeclareLost, RecordPack, SuspendUnit
+from contracts.commands import DeclareLost, RecordPack, ReplaceKey, SuspendUnit
 from contracts.effects import Effects, Rejected
 from contracts.execute import execute
 from contracts.memory import Memory
 from contracts.state import ZERO_HASH, Decided, Meter
 from contracts.units import DAY_S
-from contracts.wire import packs
+from contracts.wire import packs, signatures
 from tests.contracts.builders import (
     HOUR_S,
     MONDAY_NOON_S,
@@ -341,3 +341,10 @@ def test_what_is_no_gap_pack_of_the_unit_voids_nothing(message, reason):
 
     assert rejected(view, DeclareLost("unit-1", message, ())) == reason
     assert meter(view) == Meter()
+
+
+def test_a_pack_whose_key_was_revoked_since_it_was_examined_is_not_recorded() -> None:
+    view = a_ledger()
+    done(view, ReplaceKey("unit-1", signatures.public_key_of(b"a" * 32), 1, None, 0))
+
+    assert rejected(view, a_record()) == "unknown_key"

@@ -23,7 +23,18 @@ from contracts.metering import Refusal
 from contracts.rewards import Judged
 from contracts.state import DayOfUnit, Meter
 from contracts.wire.packs import Interval
-from tests.contracts.builders import HOUR_S, MONDAY_NOON_S, a_ledger, a_record, a_unit, an_interval, do, done, hash_of
+from tests.contracts.builders import (
+    HOUR_S,
+    MONDAY_NOON_S,
+    a_ledger,
+    a_record,
+    a_unit,
+    an_interval,
+    do,
+    done,
+    hash_of,
+    rejected,
+)
 
 WILD = st.integers(-(2**53), 2**53)
 TAME = st.integers(-100, 7_000)
@@ -179,3 +190,11 @@ def test_what_a_second_decision_accepted_is_not_accepted_again_and_counts_to_its
     meter = view.rows[state.meter_key("unit-1")]
     assert isinstance(meter, Meter)
     assert meter.day_micro_sparks == earned + next_hour["micro_sparks"]
+
+
+def test_a_second_decision_does_not_earn_for_the_future() -> None:
+    view = a_ledger(at_s=MONDAY_NOON_S)
+    far = a_record(1, bytes(32), an_interval(MONDAY_NOON_S + 72 * HOUR_S))
+    assert done(view, far)["reason"] == "clock_ahead"
+
+    assert rejected(view, DecideAgain("unit-1", 1, far.message)) == "not_yet_due"
