@@ -20,14 +20,11 @@ KEY_LENGTH_MAX: Final = 255
 _QUOTED: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _BARE: Final = re.compile(r"[!#-+\--:<-~]+")
 
-_KeyHeader = Annotated[
-    str | None,
-    Header(
-        alias=HEADER,
-        description="Of your choice, unique to what is asked; the same key and body get the same answer.",
-        examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
-    ),
-]
+_HEADER = Header(
+    alias=HEADER,
+    description="Of your choice, unique to what is asked; the same key and body get the same answer.",
+    examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +40,14 @@ class Asked:
 
 
 def asked_by(caller: Callable[..., Any]) -> Callable[..., Awaitable[Asked]]:
-    """Return the dependency that reads what `caller` (a dependency that gives a Caller) asked; the key is needed."""
+    """Return the dependency that reads what `caller` (a dependency that gives a Caller) asked.
+
+    The key is needed; `problems` has the answer if it is missing.
+    """
 
     async def asked(
-        request: Request, who: Annotated[Caller, Depends(caller)], idempotency_key: _KeyHeader = None
+        request: Request, who: Annotated[Caller, Depends(caller)], idempotency_key: Annotated[str, _HEADER]
     ) -> Asked:
-        if idempotency_key is None:
-            raise Problem("idempotency_key_missing", f"This call needs the header {HEADER}.")
         return await _asked(request, who.subject, idempotency_key)
 
     return asked
@@ -58,7 +56,7 @@ def asked_by(caller: Callable[..., Any]) -> Callable[..., Awaitable[Asked]]:
 def asked_by_anyone(random_bytes: Callable[[int], bytes] = os.urandom) -> Callable[..., Awaitable[Asked]]:
     """Return the dependency for calls without a caller; the key is optional, and its scope is the path alone."""
 
-    async def asked(request: Request, idempotency_key: _KeyHeader = None) -> Asked:
+    async def asked(request: Request, idempotency_key: Annotated[str | None, _HEADER] = None) -> Asked:
         if idempotency_key is None:
             return Asked(random_bytes(32), _digest(await request.body()))
         return await _asked(request, "", idempotency_key)

@@ -43,7 +43,7 @@ def fleet_router(office: Office) -> APIRouter:
         """Register up to 10,000 units; secrets are shown in the first answer only."""
         return office.answers.answer(asked, lambda: registration.register(office, asked, body.devices))
 
-    @router.get("")
+    @router.get("", responses=responses("invalid_cursor"))
     def list_devices(cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Devices:
         """Units by id, a page at a time."""
         return census.devices(office, cursor=cursor, limit=limit)

@@ -133,3 +133,13 @@ def test_openapi_promises_problems_and_never_the_frameworks_own_errors(desk):
         for operation in operations.values():
             if path.startswith("/v1/"):
                 assert MEDIA_TYPE in operation["responses"]["422"]["content"], path
+
+
+def test_openapi_says_which_calls_need_a_key(desk):
+    for path, operations in desk.app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            if path.startswith("/v1/"):
+                assert operation["security"] == [{"HTTPBearer": []}]
+                needed = [one["name"] for one in operation.get("parameters", []) if one["in"] == "header"]
+                assert needed == (["Idempotency-Key"] if method == "post" else [])
+                assert all(one["required"] for one in operation.get("parameters", []) if one["in"] == "header")
