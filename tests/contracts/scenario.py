@@ -10,7 +10,7 @@ from contracts.commands import Request
 from contracts.effects import Rejected
 from tests.contracts.story import FREQUENT, MAKERS, a_town
 
-STEPS = 4_000
+STEPS = 8_000
 SALT = bytes(16)
 
 
