@@ -6,6 +6,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from services.customers.energy import Resolution
+from services.customers.statement import KINDS
 
 _NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
 EMAIL_LENGTH_MAX: Final = 254
@@ -93,10 +94,11 @@ class ChangeBody(BaseModel):
 
     model_config = _like({"participation_level": "partner"}, {"language": "fr"}, extra="forbid")
 
-    participation_level: Level = ""
-    language: Language = "en"
-    name: Name = ""
-    postal_code: PostalCode = ""
+    # A factory, because OpenAPI would show a plain default as what is meant when a field is left out.
+    participation_level: Annotated[Level, Field(default_factory=str)]
+    language: Annotated[Language, Field(default_factory=lambda: "en")]
+    name: Annotated[Name, Field(default_factory=str)]
+    postal_code: Annotated[PostalCode, Field(default_factory=str)]
 
 
 class ClaimBody(BaseModel):
@@ -239,7 +241,7 @@ class SparksEntry(BaseModel):
 
     index: int
     at: Rfc3339
-    kind: str
+    kind: Annotated[str, Field(description=", ".join(KINDS))]
     micro_sparks: Annotated[int, Field(description="signed; all lines together are the balance")]
     awards: Annotated[dict[str, int], Field(description="what a pack earned, by rule")]
     held_micro_sparks: Annotated[int | None, Field(description="change of what is held")] = None

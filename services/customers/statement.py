@@ -12,7 +12,7 @@ from contracts import accounts
 from contracts.effects import Asset
 from contracts.redemption import State
 from contracts.state import Purchase, of_values
-from contracts.units import Cents, MicroSparks, UnixSeconds
+from contracts.units import MicroSparks, UnixSeconds
 from services.ledger.client import Recorded
 
 
@@ -36,11 +36,6 @@ class Line:
     awards: Mapping[str, MicroSparks] = field(default_factory=dict)
     device_id: str | None = None
     purchase: Purchase | None = None
-
-    @property
-    def amount_cents(self) -> Cents | None:
-        """What the sale is about, in the shop's money."""
-        return None if self.purchase is None else self.purchase.amount_cents
 
 
 def accounts_of(customer_id: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import pytest
 
 from contracts.commands import DepositReserve
 from contracts.units import HOUR_S
+from services.customers.statement import KINDS
 from tests.services.customers.platform import NOON_S, Who, a_platform, an_interval
 
 CENT = 1_000_000
@@ -95,6 +96,7 @@ def test_the_statement_tells_every_move_in_plain_words_and_adds_up(platform):
         ("void", sale, 0),
         ("hold_expired", 0, -hold),
     ]
+    assert {kind for kind, _, _ in moves} <= set(KINDS)
     assert [e["index"] for e in entries] == sorted((e["index"] for e in entries), reverse=True)
     sparks = ann.sparks()
     assert sum(e["micro_sparks"] for e in entries) == sparks["balance_micro_sparks"]

@@ -5,8 +5,10 @@ from typing import Final
 
 import pytest
 
+from contracts.commands import Request
 from contracts.units import HOUR_S
 from services.identity import Scope
+from services.ledger.client import LedgerUnavailable, Outcome
 from tests.services.customers.platform import NOON_S, Platform, Who
 
 CENT: Final = 1_000_000
@@ -326,3 +328,24 @@ def test_the_same_sale_sent_many_times_at_once_is_one_sale(platform, ann, shop):
     assert {answered.status_code for answered in answers} <= {201, 409}
     assert len({answered.content for answered in answers if answered.status_code == 201}) == 1
     assert ann.sparks()["balance_micro_sparks"] == 390 * CENT
+
+
+@pytest.mark.parametrize("breaks", ["before the commit", "after the commit"])
+def test_a_sale_whose_answer_was_lost_is_asked_again_and_made_once(platform, ann, shop, monkeypatch, breaks):
+    code, ask = ann.code(), platform.ledger.ask
+
+    async def broken(request: Request) -> Outcome:
+        if breaks == "after the commit":
+            await ask(request)
+        raise LedgerUnavailable("the connection broke")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(platform.ledger, "ask", broken)
+        lost = shop.pay(code, 100, key="k")
+    assert (lost.status_code, lost.json()["code"]) == (503, "ledger_unavailable")
+    assert int(lost.headers["Retry-After"]) >= 1
+
+    again = shop.pay(code, 100, key="k")
+
+    assert (again.status_code, again.json()["status"]) == (201, "captured")
+    assert ann.sparks()["balance_micro_sparks"] == 300 * CENT
