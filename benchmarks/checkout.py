@@ -133,4 +133,5 @@ def _ceiling(folder: Path, connections: int) -> int:
     finally:
         server.terminate()
         server.communicate()
-    return round(sum(found["statuses"].values()) / float(found["seconds"]))
+    answered: int = sum(found["statuses"].values())
+    return round(answered / float(found["seconds"]))

@@ -12,7 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -27,10 +26,11 @@ from device_sim.unit import PlatformKeys
 from services import database, problems
 from services.broker.accounts import BrokerAccounts, Login, TableAccounts
 from services.broker.embedded import EmbeddedBroker
-from services.broker.mosquitto import UNIT_ACCESS, MosquittoAccounts, first_config
+from services.broker.mosquitto import UNIT_ACCESS, ControlFailed, MosquittoAccounts, first_config
 from services.clock import Clock, SimulatedClock
 from services.customers.passwords import Passwords
 from services.customers.router import customers_router
+from services.database import DatabaseUnavailable
 from services.gateway.authorizations import authorizations_router
 from services.idempotency import Answers
 from services.identity import Clients, Tokens, oauth_router, well_known_router
@@ -40,7 +40,7 @@ from services.keys import Credentials, Keys, Use
 from services.ledger import entries
 from services.ledger import verify as verification
 from services.ledger.app import internal_router, log_router
-from services.ledger.client import Ledger, Outcome, Recorded
+from services.ledger.client import Ledger, LedgerUnavailable, Outcome, Recorded
 from services.ledger.local import LocalLedger
 from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.queries import Queries
@@ -54,6 +54,12 @@ from services.settings import DATABASE_FILE, Settings
 
 PROGRAMME: Final = "ontario"
 STOP_S_MAX: Final = 2
+UNAVAILABLE: Final = {
+    LedgerUnavailable: "ledger_unavailable",
+    DatabaseUnavailable: "database_unavailable",
+    ControlFailed: "broker_unavailable",
+}
+"""What callers are told when a server behind us does not answer."""
 ENTRIES_PER_PAGE: Final = 500
 """How many entries are read at once where all are."""
 
@@ -64,6 +70,14 @@ class AddressInUse(OSError):
 
 class UnknownService(ValueError):
     """There is no service of this name."""
+
+
+class UnusableSettings(ValueError):
+    """These settings do not go together, or name what this program has not."""
+
+
+class NoLedger(Exception):
+    """There is no ledger where the settings point."""
 
 
 class Service(StrEnum):
@@ -153,10 +167,14 @@ class Platform(AbstractContextManager["Platform"]):
     # Parts
 
     def _start_broker(self) -> None:
+        if not self._services & {Service.INGESTION, Service.OPERATIONS}:
+            return
         if self.settings.broker_url is not None:
             self.broker_url = self.settings.broker_url
             self._accounts: BrokerAccounts = _mosquitto_accounts(self.settings.broker_url, self.keys)
             return
+        if self._services != frozenset(Service):
+            raise UnusableSettings("one service alone needs SPARKS_BROKER_URL: the broker to share with the others")
         self._accounts = TableAccounts(self.engine)
         broker = EmbeddedBroker(port=self.settings.mqtt_port, accounts=self.engine, platform=_login(self.keys.broker()))
         broker.start()
@@ -166,7 +184,7 @@ class Platform(AbstractContextManager["Platform"]):
     def _started_ledger(self) -> Ledger:
         if Service.LEDGER not in self._services:
             if self.settings.ledger_url is None:
-                raise UnknownService("a service without the ledger needs SPARKS_LEDGER_URL")
+                raise UnusableSettings("one service alone needs SPARKS_LEDGER_URL: where `sparks serve ledger` is")
             remote = RemoteLedger(self.settings.ledger_url, self.keys.internal_token())
             self._stack.callback(remote.close)
             return remote
@@ -325,8 +343,13 @@ class Platform(AbstractContextManager["Platform"]):
 
 def application(routers: Sequence[APIRouter], registry: CollectorRegistry) -> FastAPI:
     """The HTTP face of a process."""
-    app = FastAPI(title="Sparks", version="1", summary="Green rewards on a ledger that every member can check.")
-    problems.install(app)
+    app = FastAPI(
+        title="Sparks",
+        version="1",
+        summary="Green rewards on a ledger that every member can check.",
+        redirect_slashes=False,
+    )
+    problems.install(app, code_by_exception=UNAVAILABLE)
     count_requests(app, registry=registry)
     for router in routers:
         app.include_router(router)
@@ -335,6 +358,10 @@ def application(routers: Sequence[APIRouter], registry: CollectorRegistry) -> Fa
 
 def verify(settings: Settings, on_progress: Callable[[int, int], None]) -> dict[str, Any]:
     """Verify the ledger of these settings without starting anything."""
+    if settings.database_url is None and not (settings.data_dir / DATABASE_FILE).exists():
+        raise NoLedger(f"there is no ledger in {settings.data_dir}; SPARKS_DATA_DIR says where it is")
+    if not settings.keys_dir.exists():
+        raise NoLedger(f"there are no keys in {settings.keys_dir}; SPARKS_DATA_DIR says where they are")
     engine = database.engine(settings.database)
     public_key = Keys(settings.keys_dir).public_key(Use.LOG)
     try:
@@ -373,8 +400,10 @@ def _login(credentials: Credentials) -> Login:
 
 
 def _mosquitto_accounts(url: str, keys: Keys) -> MosquittoAccounts:
-    parts = urlsplit(url)
-    return MosquittoAccounts(host=parts.hostname or "", port=parts.port or 1883, admin=_login(keys.broker_admin()))
+    if url.startswith("nats://"):
+        raise UnusableSettings(f"SPARKS_BROKER_URL={url}: this version speaks to mqtt:// and mqtts:// only")
+    broker = endpoint(url, login=None, shared=False)
+    return MosquittoAccounts(host=broker.host, port=broker.port, admin=_login(keys.broker_admin()), tls=broker.tls)
 
 
 def _listen(host: str, port: int) -> socket.socket:

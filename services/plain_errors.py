@@ -1,4 +1,4 @@
-"""Which failures an operator can mend, and the one line that says so. Everything else is a bug and keeps its traceback."""
+"""Which failures an operator can mend, and the one line that says so. The rest are bugs."""
 
 import errno
 from typing import Final
@@ -12,7 +12,7 @@ from device_sim.people import CallFailed
 from services.broker.embedded import PortInUse
 from services.broker.mosquitto import ControlFailed
 from services.database import DatabaseUnavailable, OtherSchema
-from services.embedded import AddressInUse, UnknownService
+from services.embedded import AddressInUse, NoLedger, UnknownService, UnusableSettings
 from services.keys import KeyFileUnusable
 from services.ledger.client import LedgerUnavailable
 from services.ledger.connection import AnotherWriter
@@ -29,6 +29,7 @@ MENDABLE: Final = (
     DatabaseUnavailable,
     KeyFileUnusable,
     LedgerUnavailable,
+    NoLedger,
     NoVectors,
     OtherContracts,
     OtherLedger,
@@ -37,6 +38,7 @@ MENDABLE: Final = (
     PortInUse,
     UnknownService,
     UnreadableFile,
+    UnusableSettings,
 )
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 

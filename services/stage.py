@@ -90,8 +90,8 @@ def _print_demo(summary: dict[str, Any], as_json: bool) -> None:
     console.print(_table("One purchase", list(_purchase_lines(summary["purchase"]))))
     ledger = summary["ledger"]
     is_verified = "verified" if ledger["verified"] else "NOT VERIFIED"
-    rows = [("entries", f"{ledger['size']:,}"), ("root hash", ledger["root"]), ("executed again", is_verified)]
-    console.print(_table("Ledger", rows))
+    console.print(_table("Ledger", [("entries", f"{ledger['size']:,}"), ("executed again", is_verified)]))
+    console.print(f"root hash {ledger['root']}", soft_wrap=True)
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")
         sys.stdout.flush()

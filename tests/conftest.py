@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import servers
+from benchmarks import servers
 
 # No deadline: on a busy machine a slow example is no bug. More examples: pytest --hypothesis-profile=deep
 settings.register_profile("quick", max_examples=50, deadline=None, print_blob=True)

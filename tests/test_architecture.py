@@ -27,7 +27,8 @@ NAMES_THAT_SAY_NOTHING: Final = {
 # datetime, zoneinfo, random, secrets, uuid, os, sys, io, pathlib, locale, logging, threading, socket.
 PURE_MODULES: Final = {
     *("__future__", "abc", "base64", "binascii", "bisect", "collections", "dataclasses", "enum", "functools"),
-    *("hashlib", "heapq", "hmac", "importlib.resources", "importlib.resources.abc", "itertools", "math", "operator", "re", "string"),
+    *("hashlib", "heapq", "hmac", "importlib.resources", "importlib.resources.abc", "itertools", "math"),
+    *("operator", "re", "string"),
     *("struct", "tomllib", "types", "typing"),
     *("cbor2", "nacl", "contracts"),
 }
@@ -117,8 +118,6 @@ def test_no_file_is_longer_than_can_be_read_at_once() -> None:
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    nameless = [
-        source for source in sources(*PACKAGES) if NAMES_THAT_SAY_NOTHING & set(source.with_suffix("").parts)
-    ]
+    nameless = [source for source in sources(*PACKAGES) if NAMES_THAT_SAY_NOTHING & set(source.with_suffix("").parts)]
 
     assert nameless == []

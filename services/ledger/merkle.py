@@ -57,9 +57,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return last == 0 and computed == root
 
 
-def verify_consistency(
-    old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]
-) -> bool:
+def verify_consistency(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> bool:
     """Tell whether the tree of `size` with `root` only appends to the tree of `old_size` with `old_root`.
 
     Equal sizes, and an old size of 0 (the witness rule of C2SP tlog-witness), take an empty proof. Whatever

@@ -61,9 +61,7 @@ def parse(text: str) -> Proof | None:
     return Proof(index=int(index[1]), hashes=whole, checkpoint_note=note_bytes, extra=extra)
 
 
-def verify(
-    proof_text: str, entry: bytes, log: VerifierKey, witnesses: Iterable[VerifierKey], quorum: int
-) -> bool:
+def verify(proof_text: str, entry: bytes, log: VerifierKey, witnesses: Iterable[VerifierKey], quorum: int) -> bool:
     """Tell whether the file proves `entry` in the log, under a checkpoint of its key and `quorum` witnesses.
 
     The checkpoint's origin must be the log key's name. Only cosignatures (type 0x04) count, and a public key

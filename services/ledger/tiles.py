@@ -65,9 +65,7 @@ class TilePath:
 # Growing
 
 
-def grow(
-    size: int, rightmost: Mapping[int, bytes], leaf_hashes: Sequence[bytes]
-) -> dict[tuple[int, int], bytes]:
+def grow(size: int, rightmost: Mapping[int, bytes], leaf_hashes: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
     """Return every row that is new or longer once `leaf_hashes` are appended to a tree of `size`.
 
     `rightmost` has the partial row of each level of the tree before, see `rightmost_rows`. Raises ValueError
@@ -244,9 +242,7 @@ def required(size: int) -> Required:
             break
         levels.append(RequiredLevel(level=level, full_tiles=full_tiles, partial_width=partial_width))
     full_bundles, partial_bundle_width = divmod(size, TILE_WIDTH)
-    return Required(
-        full_bundles=full_bundles, partial_bundle_width=partial_bundle_width, levels=tuple(levels)
-    )
+    return Required(full_bundles=full_bundles, partial_bundle_width=partial_bundle_width, levels=tuple(levels))
 
 
 def tile_path(level: TileLevel, n: int, width: int) -> str:

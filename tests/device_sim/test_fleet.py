@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 
+from benchmarks.servers import Mosquitto, mosquitto
 from contracts.wire import signatures
 from device_sim.fleet import Fleet, FleetFailed, Progress, Provision
 from device_sim.mischief import EXPECTED, Mischief, Outcome
 from device_sim.publisher import broker_at
 from tests.device_sim.tiny_platform import PLATFORM_KEYS, intervals
 from tests.device_sim.tiny_service import tiny_service
-from tests.servers import Mosquitto, mosquitto
 
 NOW_S = 1_800_000_000
 PATIENCE_S = 30
@@ -66,7 +66,7 @@ def test_an_enrolment_names_the_public_key_of_the_units_seed():
 
     enrolment = home.enrolment()
 
-    assert urlsafe_b64decode(enrolment["public_key"] + "=") == signatures.public_key_of(home.seed)
+    assert urlsafe_b64decode(f"{enrolment['public_key']}=") == signatures.public_key_of(home.seed)
     assert home.seed.hex() not in repr(home) + repr(enrolment)
 
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from benchmarks.servers import Mosquitto, mosquitto, program
 from contracts.wire import packs, receipts
 from device_sim.loop import Loop
 from device_sim.outbox import OutboxFile
@@ -25,7 +26,6 @@ from device_sim.publisher import RETRY_S_FIRST, RETRY_S_MAX, Broker, Login, Publ
 from device_sim.unit import Unit
 from tests.device_sim.tiny_platform import PLATFORM_KEYS, intervals, signed_receipt
 from tests.device_sim.tiny_service import tiny_service
-from tests.servers import Mosquitto, mosquitto, program
 
 SEED = bytes([3]) * 32
 NOW_S = 1_800_000_000
@@ -50,7 +50,7 @@ class Line:
 
     def until(self, is_done) -> bool:
         with self.turned:
-            return self.turned.wait_for(is_done, PATIENCE_S)
+            return bool(self.turned.wait_for(is_done, PATIENCE_S))
 
     def measure(self, how_many: int = 1) -> None:
         for _ in range(how_many):
@@ -177,7 +177,7 @@ def test_an_address_where_nobody_listens_is_a_trouble_and_keeps_the_queue(file):
 
     publisher.connect(lambda client: None)
 
-    assert "refused" in publisher.trouble
+    assert "refused" in (publisher.trouble or "")
     assert publisher.queued == 1
 
 
@@ -187,6 +187,7 @@ def test_retries_wait_twice_as_long_each_time_up_to_a_limit_with_full_jitter(fil
         publisher = a_publisher(file, seed_of_chance=seed_of_chance)
         for _ in range(10):
             publisher.schedule_retry(100.0)
+            assert publisher.retry_at_s is not None
             delays_s.append(publisher.retry_at_s - 100.0)
 
     first, second, last = (delays_s[k::10] for k in (0, 1, 9))

@@ -67,6 +67,17 @@ def unit(file: OutboxFile) -> Unit:
     return a_unit(file)
 
 
+def an_hour(start_s: int, *, energy_wh: int) -> packs.Interval:
+    e = energy_wh
+    return packs.Interval(start_s, 3_600, e, e, e, e, e, e, 50)
+
+
+def intervals_of(outgoing: Outgoing) -> tuple[packs.Interval, ...]:
+    said = content(outgoing)
+    assert isinstance(said, packs.Pack)
+    return said.intervals
+
+
 class TestMeasuring:
     def test_packs_are_numbered_from_one_and_name_the_hash_of_the_one_before(self, unit):
         first, second = measured(unit, 2)
@@ -80,6 +91,7 @@ class TestMeasuring:
 
         sign1 = cose.parse(outgoing.message, content_type=cose.SENML_CBOR)
 
+        assert isinstance(sign1, cose.Sign1)
         assert cose.is_signed_by(sign1, signatures.public_key_of(SEED))
 
     def test_intervals_that_are_not_contiguous_get_no_number(self, unit):
@@ -89,7 +101,7 @@ class TestMeasuring:
         assert (unit.last_seq, unit.held_count) == (0, 0)
 
     def test_more_than_a_message_can_carry_gets_no_number(self, unit):
-        heavy = [packs.Interval(NOW_S + 3_600 * k, 3_600, *[900_000 + k] * 6, 50) for k in range(packs.INTERVALS_MAX)]
+        heavy = [an_hour(NOW_S + 3_600 * k, energy_wh=900_000 + k) for k in range(packs.INTERVALS_MAX)]
 
         with pytest.raises(ValueError, match="too many for one pack"):
             unit.measure(heavy)
@@ -244,9 +256,7 @@ class TestALostDisk:
         anew = unit.on_receipt(a_receipt(Outgoing(2, b"of an earlier life")))
 
         assert [content(outgoing).seq for outgoing in anew] == [3, 4, 5]
-        assert [content(outgoing).intervals for outgoing in anew] == [
-            content(outgoing).intervals for outgoing in before
-        ]
+        assert [intervals_of(outgoing) for outgoing in anew] == [intervals_of(outgoing) for outgoing in before]
         assert content(anew[0]).prev == packs.message_hash(b"of an earlier life")
         assert (unit.last_seq, unit.held_count) == (5, 3)
 

@@ -9,9 +9,9 @@ import sqlalchemy
 from sqlalchemy import Engine, text
 from sqlmodel import Session
 
+from benchmarks import servers
 from services import database
 from services.database import DatabaseUnavailable, OtherSchema
-from tests import servers
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import SQLModel, create_engine
 
+from benchmarks import servers
 from services.broker.accounts import ADMIN_USERNAME, PLATFORM_USERNAME, BrokerAccounts, Login, TableAccounts
 from services.broker.embedded import EmbeddedBroker
 from services.broker.mosquitto import UNIT_ACCESS, MosquittoAccounts, first_config
 from services.broker.tables import BrokerAccount
-from tests import servers
 
 PLATFORM = Login(PLATFORM_USERNAME, "platform-password")
 ADMIN = Login(ADMIN_USERNAME, "admin-password")

@@ -9,11 +9,11 @@ from time import monotonic
 import pytest
 from sqlalchemy import Engine
 
+from benchmarks import servers
 from services.broker.accounts import Login
 from services.broker.connection import PACKET_BYTES_MAX
 from services.broker.embedded import EmbeddedBroker, PortInUse
 from services.broker.exchange import UNIT_WAITING_MAX
-from tests import servers
 from tests.services.broker.clients import Client, Refused, connected
 from tests.services.broker.conftest import PLATFORM, Gate, embedded_gate
 

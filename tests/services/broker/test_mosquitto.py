@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import servers
 from services.broker.accounts import Login
 from services.broker.mosquitto import ControlFailed, MosquittoAccounts, first_config
-from tests import servers
 from tests.services.broker.clients import connected
 from tests.services.broker.conftest import ADMIN, PLATFORM, Gate, mosquitto_gate
 

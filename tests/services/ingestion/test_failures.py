@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from benchmarks.servers import free_port
 from contracts.commands import Request
 from services.database import DatabaseUnavailable
 from services.ingestion import keeping
@@ -15,7 +16,6 @@ from services.ingestion.program import STOP_S_MAX, Ingestion
 from services.ingestion.sources.mqtt import endpoint
 from services.ledger.client import Failed, LedgerUnavailable, Outcome, Running
 from services.setaside import tallies
-from tests.servers import free_port
 from tests.services.ingestion.platform import INGESTION, Memory, Platform
 from tests.services.ledger.builders import Home
 

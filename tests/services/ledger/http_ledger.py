@@ -9,13 +9,13 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from benchmarks import servers
 from contracts.wire import signatures
 from services import problems
 from services.ledger.app import internal_router, log_router
 from services.ledger.client import Ledger
 from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.queries import Queries
-from tests import servers
 from tests.services.ledger import builders
 
 TOKEN: Final = "internal token"

@@ -74,9 +74,7 @@ def test_the_checkpoints_of_the_reference_log_open_for_its_log_and_witnesses(siz
         pytest.param("o", 0, EMPTY_ROOT, ("",), id="empty extension"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_is_a_bug(
-    origin: str, size: int, root: bytes, extensions: tuple[str, ...]
-) -> None:
+def test_a_checkpoint_that_cannot_be_is_a_bug(origin: str, size: int, root: bytes, extensions: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"lines|size|root"):
         Checkpoint(origin, size, root, extensions)
 

@@ -85,9 +85,7 @@ numbers = st.integers(-(2**70), 2**70) | st.integers(-1, 9)
 near_hashes = st.binary(max_size=40) | st.sampled_from(LEAVES[:8] + ROOTS[:9])
 
 
-@given(
-    leaf=near_hashes, index=numbers, size=numbers, proof=st.lists(near_hashes, max_size=70), root=near_hashes
-)
+@given(leaf=near_hashes, index=numbers, size=numbers, proof=st.lists(near_hashes, max_size=70), root=near_hashes)
 @example(leaf=b"", index=0, size=1, proof=[], root=b"")
 def test_only_a_hash_of_an_entry_proves_its_place_and_nothing_raises(
     leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes

@@ -68,9 +68,7 @@ def test_a_key_has_a_name_that_a_line_can_carry(name: str) -> None:
 # Opening
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in NOTES["notes"] if case["valid"]], ids=lambda case: str(case["why"])
-)
+@pytest.mark.parametrize("case", [case for case in NOTES["notes"] if case["valid"]], ids=lambda case: str(case["why"]))
 def test_a_valid_note_opens_with_the_keys_that_signed_it_but_those_of_type_6(case: Any) -> None:
     known = [key_of(vkey) for vkey in case["known_vkeys"]]
     type_6 = {f"{key.name}+{key.key_id.hex()}" for key in known if key.type is KeyType.MLDSA44_COSIGNATURE}
@@ -181,9 +179,7 @@ def test_both_types_sign_the_exact_messages_of_the_vectors() -> None:
     assert line == f"\u2014 {W1['name']} {expected}\n"
 
 
-@given(
-    text=st.text(st.characters(min_codepoint=32, codec="utf-8") | st.just("\n")).map(lambda text: text + "\n")
-)
+@given(text=st.text(st.characters(min_codepoint=32, codec="utf-8") | st.just("\n")).map(lambda text: text + "\n"))
 def test_any_text_that_ends_its_last_line_can_be_signed_and_opened(text: str) -> None:
     line = notes.signature_line(text, name=LOG["name"], seed=SEED)
 

@@ -47,9 +47,7 @@ def test_a_proof_of_the_vectors_verifies_exactly_if_it_is_valid(case: Any) -> No
     assert proofs.verify(case["proof"], entry, LOG, WITNESSES, case["quorum"]) == case["valid"]
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in PROOFS["proofs"] if case["valid"]], ids=lambda c: str(c["why"])
-)
+@pytest.mark.parametrize("case", [case for case in PROOFS["proofs"] if case["valid"]], ids=lambda c: str(c["why"]))
 def test_a_valid_proof_is_written_as_it_was_read(case: Any) -> None:
     proof = proofs.parse(case["proof"])
 
@@ -71,9 +69,7 @@ def test_every_entry_of_the_reference_log_proves_itself_by_a_file() -> None:
     hashes=st.lists(st.binary(min_size=32, max_size=32), max_size=63).map(tuple),
     extra=st.none() | st.binary(),
 )
-def test_a_file_gives_back_what_was_written(
-    index: int, hashes: tuple[bytes, ...], extra: bytes | None
-) -> None:
+def test_a_file_gives_back_what_was_written(index: int, hashes: tuple[bytes, ...], extra: bytes | None) -> None:
     expected = Proof(index=index, hashes=hashes, checkpoint_note=NOTE, extra=extra)
 
     assert proofs.parse(proofs.write(index, hashes, NOTE, extra)) == expected

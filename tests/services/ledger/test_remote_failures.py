@@ -10,13 +10,13 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
 
+from benchmarks import servers
 from contracts import commands
 from contracts.commands import EnrollCustomer
 from services.ledger import remote as remote_ledger
 from services.ledger import wireform
 from services.ledger.client import Accepted, LedgerUnavailable, Outcome, Running
 from services.ledger.remote import LedgerRefused, RemoteLedger
-from tests import servers
 from tests.services.ledger import builders
 from tests.services.ledger.builders import Books
 from tests.services.ledger.http_ledger import TOKEN, application, served

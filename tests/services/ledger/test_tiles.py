@@ -98,9 +98,7 @@ def test_an_append_of_nothing_changes_nothing() -> None:
         pytest.param(3, {}, LEAVES[3:4], id="partial row missing"),
         pytest.param(3, {0: b"".join(LEAVES[:2])}, LEAVES[3:4], id="partial row too short"),
         pytest.param(3, {0: b"".join(LEAVES[:4])}, LEAVES[3:4], id="partial row too long"),
-        pytest.param(
-            511, {0: b"".join(LEAVES[256:511])}, LEAVES[511:512], id="row of the level above missing"
-        ),
+        pytest.param(511, {0: b"".join(LEAVES[256:511])}, LEAVES[511:512], id="row of the level above missing"),
         pytest.param(0, {}, [b"short"], id="leaf hash too short"),
     ],
 )
@@ -294,9 +292,7 @@ def test_a_path_that_is_not_written_the_one_way_names_nothing(path: str) -> None
     assert tiles.parse_path(path) is None
 
 
-@pytest.mark.parametrize(
-    ("level", "n", "width"), [(64, 0, 1), (-1, 0, 1), (0, -1, 1), (0, 0, 0), (0, 0, 257)]
-)
+@pytest.mark.parametrize(("level", "n", "width"), [(64, 0, 1), (-1, 0, 1), (0, -1, 1), (0, 0, 0), (0, 0, 257)])
 def test_no_path_is_written_for_a_tile_that_cannot_exist(level: int, n: int, width: int) -> None:
     with pytest.raises(ValueError, match=r"level is|no tile"):
         tiles.tile_path(level, n, width)

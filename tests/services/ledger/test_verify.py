@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, Table, insert, select, text, update
 
+from benchmarks import servers
 from contracts.commands import BY_KIND
 from services import database
 from services.ledger import entries, tables
 from services.ledger.verify import Report, verify
-from tests import servers
 from tests.services.ledger import rich_log
 
 TABLES = {

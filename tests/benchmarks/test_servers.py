@@ -16,7 +16,7 @@ import pytest
 from paho.mqtt import publish, subscribe
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests import servers
+from benchmarks import servers
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def test_a_retained_message_survives_a_restart_of_the_broker(broker: servers.Mosquitto) -> None:
-    publish.single(
-        "sparks/v1/a/receipts", b"kept", qos=1, retain=True, hostname="127.0.0.1", port=broker.port
-    )
+    publish.single("sparks/v1/a/receipts", b"kept", qos=1, retain=True, hostname="127.0.0.1", port=broker.port)
 
     broker.stop()
     broker.start()
@@ -57,9 +55,7 @@ def test_a_killed_broker_no_longer_listens(broker: servers.Mosquitto) -> None:
 
 def test_dynamic_security_lets_the_administrator_in_and_nobody_else() -> None:
     with servers.mosquitto(dynamic_security=True) as broker:
-        answers = {
-            password: connect_answer(broker, password) for password in ("wrong", broker.admin_password)
-        }
+        answers = {password: connect_answer(broker, password) for password in ("wrong", broker.admin_password)}
 
     assert answers == {"wrong": "Not authorized", broker.admin_password: "Success"}
 
@@ -109,7 +105,7 @@ def test_a_dropped_database_does_not_wait_for_its_connections(postgres_server: s
 @pytest.mark.parametrize("server", ["mosquitto", "postgres"])
 def test_a_server_ends_when_its_test_process_is_killed(server: str, open_folder: Path) -> None:
     script = (
-        f"from tests import servers\nwith servers.{server}() as running:\n"
+        f"from benchmarks import servers\nwith servers.{server}() as running:\n"
         "    print(running.server.process.pid, flush=True)\n    input()"
     )
     test_process = subprocess.Popen(

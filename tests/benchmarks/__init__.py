@@ -1,0 +1,1 @@
+"""The stand, and its servers."""
