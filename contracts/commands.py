@@ -8,6 +8,8 @@ else is noticed).
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, TypeAlias, get_args, get_origin, get_type_hints
 
+import cbor2
+
 from contracts.units import (
     Bp,
     Cents,
@@ -393,10 +395,10 @@ class Request:
 
 
 def to_bytes(request: Request) -> bytes:
-    """The deterministic CBOR of a request: what the entry commits to."""
+    """The deterministic CBOR of a request, arrays only: what the entry commits to."""
     command = request.command
     values = [getattr(command, name) for name in _FIELDS[type(command)]]
-    return cbor.encode([command.KIND, request.id, request.digest, *values])
+    return cbor2.dumps([command.KIND, request.id, request.digest, *values])
 
 
 def from_bytes(data: bytes) -> Request:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeVar
 
+import cbor2
+
 from contracts import state
 from contracts.programmes import Programme
 from contracts.state import Row, View
@@ -137,17 +139,21 @@ class Draft:
         return Effects(self.writes, tuple(self.postings), result)
 
 
-def to_bytes(effects: Effects, *, command_salt: bytes, rows: Mapping[str, bytes | None]) -> bytes:
-    """The deterministic CBOR that an entry's effects commitment covers.
+def to_bytes(
+    effects: Effects, *, command_salt: bytes, rows: Mapping[str, bytes | None], result: bytes | None = None
+) -> bytes:
+    """The deterministic CBOR that an entry's effects commitment covers: arrays only, so the shortest form is the one.
 
     It holds the postings, the SHA-256 of every row written and a commitment to the result under the command's salt:
     after an erasure (design.md 4) the totals stay provable and the result is gone with that salt.
 
-    rows  the bytes of each row in `effects.writes`, as stored
+    rows    the bytes of each row in `effects.writes`, as stored
+    result  `result_bytes(effects)`, if the caller has them already
     """
     written = [[key, None if data is None else hashlib.sha256(data).digest()] for key, data in rows.items()]
-    result_commitment = hashlib.sha256(command_salt + result_bytes(effects)).digest()
-    return cbor.encode([[list(posting) for posting in effects.postings], written, result_commitment])
+    answer = result_bytes(effects) if result is None else result
+    result_commitment = hashlib.sha256(command_salt + answer).digest()
+    return cbor2.dumps([[tuple(posting) for posting in effects.postings], written, result_commitment])
 
 
 def result_bytes(effects: Effects) -> bytes:

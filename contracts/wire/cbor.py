@@ -46,6 +46,10 @@ def decode(data: bytes) -> Any:
     return value
 
 
+remembered: Final = lru_cache(1_024)(decode)
+"""`decode` for bytes that several readers look at soon after each other. What it returns must not be changed."""
+
+
 def encode(value: object) -> bytes:
     """Return the deterministic encoding of `value`; raise TypeError for a kind that has none here."""
     writer = _WRITERS.get(type(value)) or _writer_of_subclass(type(value))

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from contracts.wire import signatures
-from contracts.wire.cbor import NotDeterministic, decode, encode
+from contracts.wire.cbor import NotDeterministic, decode, encode, remembered
 
 SENML_CBOR: Final = 112
 CBOR: Final = 60
@@ -74,7 +74,7 @@ def _parsed(message: bytes, content_type: int) -> Sign1 | Flaw:
         if not _are_parts(parts):
             return Flaw.MALFORMED_COSE
         protected, _, payload, signature = parts
-        header, content = decode(protected), decode(payload)
+        header, content = remembered(protected), remembered(payload)
     except NotDeterministic:
         return Flaw.MALFORMED_COSE
     if not _is_header(header, content_type) or (content_type == SENML_CBOR and not _is_pack_shaped(content)):

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from contracts.wire.cbor import NotDeterministic, decode, encode
+from contracts.wire.cbor import NotDeterministic, encode, remembered
 
 REMEMBERED: Final = 1_024  # payloads
 INTERVALS_MAX: Final = 200
@@ -135,7 +135,7 @@ def message_hash(message: bytes) -> bytes:
 def read(payload: bytes) -> Pack | GapPack | BadPack:
     """Return what `payload` says; whatever it is, nothing is raised. Remembered, like a message's parts."""
     try:
-        records = decode(payload)
+        records = remembered(payload)
     except NotDeterministic:
         return BadPack(None, None, None)
     if type(records) is not list or not records or any(type(record) is not dict for record in records):

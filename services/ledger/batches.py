@@ -111,8 +111,8 @@ class Execution:
         command_salt, effects_salt = salts[:SALT_BYTES], salts[SALT_BYTES:]
         rows = effects.row_bytes(done)
         request_bytes = commands.to_bytes(request)
-        effects_bytes = effects.to_bytes(done, command_salt=command_salt, rows=rows)
         result = effects.result_bytes(done)
+        effects_bytes = effects.to_bytes(done, command_salt=command_salt, rows=rows, result=result)
         entry = Entry(
             kind=request.command.KIND,
             at_s=at_s,
