@@ -226,9 +226,12 @@ def test_what_was_not_acknowledged_comes_again_after_a_restart(sqlite_url: str, 
         wire.publish("unit-1", *[home.message() for _ in range(30)])
 
         with ingestion(platform, broker):
-            wire.wait_until(lambda: total(platform) == 31)
+            wire.wait_until(lambda: platform.meter().seq == 31 and total(platform) >= 31)
 
-        assert platform.counts() == {"accepted": 31}
+        # The acknowledgement of the first may have been under way when the program ended: it is a duplicate then.
+        counts = platform.counts()
+        assert counts.pop("duplicate", 0) <= 1
+        assert counts == {"accepted": 31}
 
 
 def test_a_broker_that_comes_back_is_found_again(sqlite_url: str, broker: Mosquitto, home: Home):
