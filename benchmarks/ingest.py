@@ -21,7 +21,6 @@ from services.ledger.remote import RemoteLedger
 
 # The load waits in the broker while it is being worked off; nothing of it may be dropped there.
 BROKER_CONFIG: Final = "max_queued_messages 0\nmax_inflight_messages 1000\n"
-HOLDER: Final = "bench"
 Messages: TypeAlias = list[tuple[str, bytes]]
 CEILING_MESSAGES: Final = 30_000
 PROBES: Final = 2_000
@@ -100,9 +99,10 @@ def _two_thirds(messages: Messages, bench_fleet: list[BenchUnit]) -> int:
 
 
 def _register(ledger: RemoteLedger, bench_fleet: list[BenchUnit]) -> None:
-    stand.ask_all(ledger, [EnrollCustomer(HOLDER, "saver"), DepositReserve(10**16, "bench")])
+    stand.ask_all(ledger, [DepositReserve(10**16, "bench")])
+    stand.ask_all(ledger, [EnrollCustomer(unit.device_id, "saver") for unit in bench_fleet])
     stand.ask_all(ledger, [unit.registration() for unit in bench_fleet])
-    stand.ask_all(ledger, [ClaimUnit(HOLDER, unit.claim_hash) for unit in bench_fleet])
+    stand.ask_all(ledger, [ClaimUnit(unit.device_id, unit.claim_hash) for unit in bench_fleet])
 
 
 def _run(ledger: RemoteLedger, folder: Path, broker: Mosquitto, messages: Messages, rate: int) -> int:

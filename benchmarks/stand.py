@@ -26,7 +26,7 @@ START_S_MAX: Final = 30
 STOP_S_MAX: Final = 15
 ASKED_AT_ONCE: Final = 500
 PATIENCE_S: Final = 120
-POLL_S: Final = 0.02
+POLL_S: Final = 0.1
 
 
 class StandFailed(Exception):

@@ -34,6 +34,7 @@ from services.database import DatabaseUnavailable
 from services.gateway.authorizations import authorizations_router
 from services.idempotency import Answers
 from services.identity import Clients, Tokens, oauth_router, well_known_router
+from services.ingestion.metrics import Metrics
 from services.ingestion.program import Identity, Ingestion
 from services.ingestion.sources.mqtt import endpoint
 from services.keys import Credentials, Keys, Use
@@ -54,6 +55,8 @@ from services.settings import DATABASE_FILE, Settings
 
 PROGRAMME: Final = "ontario"
 STOP_S_MAX: Final = 2
+WORKERS: Final = 2
+"""Of ingestion in a process, where the broker shares messages out: one judges while the other waits for the ledger."""
 UNAVAILABLE: Final = {
     LedgerUnavailable: "ledger_unavailable",
     DatabaseUnavailable: "database_unavailable",
@@ -200,8 +203,14 @@ class Platform(AbstractContextManager["Platform"]):
         return Queries(self.engine, programmes.load(PROGRAMME))
 
     def _start_ingestion(self) -> None:
+        is_shared = self.settings.broker_url is not None
+        metrics = Metrics(self._registry, self.engine)
+        for number in range(1, 1 + (WORKERS if is_shared else 1)):
+            self._start_worker(metrics, is_shared=is_shared, client_id=f"sparks-ingestion-{number}")
+
+    def _start_worker(self, metrics: Metrics, *, is_shared: bool, client_id: str) -> None:
         ingestion = Ingestion(
-            endpoint(self.broker_url, login=_login(self.keys.broker()), shared=self.settings.broker_url is not None),
+            endpoint(self.broker_url, login=_login(self.keys.broker()), shared=is_shared),
             ledger=self.ledger,
             engine=self.engine,
             clock=self.clock,
@@ -211,12 +220,13 @@ class Platform(AbstractContextManager["Platform"]):
                 commands_seed=self.keys.seed(Use.COMMANDS),
                 programme=PROGRAMME,
             ),
-            registry=self._registry,
+            metrics=metrics,
+            client_id=client_id,
         )
         ingestion.start()
         self._stack.callback(ingestion.stop)
-        self._checks["broker"] = ingestion.is_connected
-        self._checks["ingestion"] = ingestion.is_working
+        self._checks[f"{client_id} connected"] = ingestion.is_connected
+        self._checks[f"{client_id} working"] = ingestion.is_working
 
     def _start_http(self, listening: socket.socket) -> None:
         app = application(list(self._routers()), self._registry)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
-from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from contracts import programmes
@@ -55,7 +54,7 @@ def worker_of(
     engine: Engine,
     clock: Clock,
     identity: Identity,
-    registry: CollectorRegistry,
+    metrics: Metrics,
     patience: Patience,
     timer: Callable[[], float] = time.time,
 ) -> Worker:
@@ -75,7 +74,7 @@ def worker_of(
     attention = Attention(
         judge=judge,
         speaker=speaker,
-        metrics=Metrics(registry, engine),
+        metrics=metrics,
         engine=engine,
         patience=patience,
         timer=timer,
@@ -98,7 +97,7 @@ class Ingestion:
         engine: Engine,
         clock: Clock,
         identity: Identity,
-        registry: CollectorRegistry,
+        metrics: Metrics,
         client_id: str = "sparks-ingestion",
     ) -> None:
         self._source = MqttSource(broker, client_id=client_id)
@@ -106,7 +105,7 @@ class Ingestion:
         self._engine = engine
         self._clock = clock
         self._identity = identity
-        self._registry = registry
+        self._metrics = metrics
         self._stopping = threading.Event()
         self._patience = Patience(self._stopping.wait)
         self._thread = threading.Thread(target=self._run, name="ingestion", daemon=True)
@@ -138,7 +137,7 @@ class Ingestion:
                 engine=self._engine,
                 clock=self._clock,
                 identity=self._identity,
-                registry=self._registry,
+                metrics=self._metrics,
                 patience=self._patience,
             )
             self._source.start()

@@ -59,12 +59,18 @@ class Shelf:
 
     def hashes(self, places: Collection[Place]) -> dict[Place, bytes]:
         """The SHA-256 of what waits under these numbers."""
-        return self.look(lambda connection: parking.hashes_at(connection, places)) if places else {}
+
+        def look(connection: Connection) -> dict[Place, bytes]:
+            return parking.hashes_at(connection, places) if parking.is_used(connection) else {}
+
+        return self.look(look) if places else {}
 
     def waiting(self, seq_by_device: Mapping[str, int], *, at_s: UnixSeconds) -> dict[str, list[Numbered]]:
         """What waits of each unit from this number on, if the number itself does and is due by `at_s`."""
 
         def look(connection: Connection) -> dict[str, list[Numbered]]:
+            if not parking.is_used(connection):
+                return {}
             return {
                 first.device_id: _numbered(parking.from_number(connection, first.device_id, first.seq, limit=RUN_MAX))
                 for first in parking.next_of(connection, seq_by_device)

@@ -139,6 +139,11 @@ def devices(connection: Connection) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
+def is_used(connection: Connection) -> bool:
+    """Does anything wait at all? Mostly not, and then nothing more needs to be asked."""
+    return connection.execute(select(_PARKED.c.seq).limit(1)).first() is not None
+
+
 def waiting(connection: Connection) -> int:
     """Return how many packs wait."""
     return connection.execute(select(func.count()).select_from(_PARKED)).scalar_one()

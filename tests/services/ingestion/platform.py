@@ -15,6 +15,7 @@ from contracts.wire import cose, receipts, signatures
 from contracts.wire.receipts import Instruction, Receipt
 from device_sim.unit import PlatformKeys
 from services.database import reading, transaction
+from services.ingestion.metrics import Metrics
 from services.ingestion.patience import Patience
 from services.ingestion.program import Identity, worker_of
 from services.ingestion.sources.source import Message
@@ -92,7 +93,7 @@ class Platform:
             engine=self.books.engine,
             clock=self.books.clock,
             identity=INGESTION,
-            registry=self.registry,
+            metrics=Metrics(self.registry, self.books.engine),
             patience=Patience(never_stops),
             timer=lambda: self.timer_s,
         )

@@ -11,6 +11,7 @@ from benchmarks.servers import free_port
 from contracts.commands import Request
 from services.database import DatabaseUnavailable
 from services.ingestion import keeping
+from services.ingestion.metrics import Metrics
 from services.ingestion.patience import Patience, Stopping
 from services.ingestion.program import STOP_S_MAX, Ingestion
 from services.ingestion.sources.mqtt import endpoint
@@ -179,7 +180,7 @@ def test_the_program_stops_at_once_although_broker_and_ledger_are_away(
         engine=books.engine,
         clock=books.clock,
         identity=INGESTION,
-        registry=CollectorRegistry(),
+        metrics=Metrics(CollectorRegistry(), books.engine),
     )
     program.start()
 

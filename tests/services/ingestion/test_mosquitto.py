@@ -18,6 +18,7 @@ from contracts.wire import packs
 from contracts.wire.packs import GapPack
 from device_sim.outbox import OutboxFile
 from device_sim.unit import Unit
+from services.ingestion.metrics import Metrics
 from services.ingestion.program import Ingestion
 from services.ingestion.sources.mqtt import endpoint
 from tests.services.ingestion.platform import INGESTION, PLATFORM_KEYS, Platform, platform_at
@@ -94,7 +95,7 @@ def ingestion(
         engine=platform.books.engine,
         clock=platform.books.clock,
         identity=INGESTION,
-        registry=CollectorRegistry(),
+        metrics=Metrics(CollectorRegistry(), platform.books.engine),
         client_id=client_id,
     )
     program.start()
