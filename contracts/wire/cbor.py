@@ -17,6 +17,7 @@ import cbor2
 DEPTH_MAX: Final = 16
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = range(6)
+_PLAIN: Final = frozenset({int, bytes, str, bool, type(None)})
 _KEY_TYPES: Final = frozenset({int, bytes, str})
 _HEAD_FORMS: Final = ((0xFF, 24, 1), (0xFFFF, 25, 2), (0xFFFF_FFFF, 26, 4), (0xFFFF_FFFF_FFFF_FFFF, 27, 8))
 
@@ -38,7 +39,8 @@ def decode(data: bytes) -> Any:
             semantic_decoders=_TAG_DECODERS,
             tag_hook=_refuse_tag,
         )
-        canonical = encode(value)
+        # cbor2 writes the shortest heads and keeps the order of keys: where that order is right, it says enough.
+        canonical = cbor2.dumps(value) if _is_plain(value) else encode(value)
     except (cbor2.CBORError, TypeError) as error:
         raise NotDeterministic(str(error)) from error
     if canonical != data:
@@ -54,6 +56,28 @@ def encode(value: object) -> bytes:
     """Return the deterministic encoding of `value`; raise TypeError for a kind that has none here."""
     writer = _WRITERS.get(type(value)) or _writer_of_subclass(type(value))
     return writer(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Is it made of lists, maps with short keys in order, and values that have one encoding whoever writes them?"""
+    kind = type(value)
+    if kind is list:
+        return all(map(_is_plain, value))
+    if kind is dict:
+        return all(map(_is_short, value)) and _are_in_order(tuple(value)) and all(map(_is_plain, value.values()))
+    return kind in _PLAIN
+
+
+def _is_short(key: object) -> bool:
+    """The keys of our own maps; nothing longer is remembered, and no bool, which a cache takes for an int."""
+    return (type(key) is int and -24 <= key < 24) or (type(key) is str and len(key) <= _SHORT_TEXT_LENGTH_MAX)
+
+
+@lru_cache(4096)
+def _are_in_order(keys: tuple[int | str, ...]) -> bool:
+    """Are these keys of a map in the order of their encodings?"""
+    encoded = [encode(key) for key in keys]
+    return encoded == sorted(encoded)
 
 
 def _head(major: int, argument: int) -> bytes:
