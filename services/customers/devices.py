@@ -1,7 +1,7 @@
 """The units a customer holds: claimed with the code that came along, left when moving out."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends
 
@@ -19,6 +19,9 @@ from services.ledger.client import Ledger
 from services.moments import rfc3339
 from services.problems import Problem
 
+_NO_CODE: Final = bytes(32)
+"""SHA-256 of no text that anybody knows."""
+
 
 def devices_router(*, ledger: Ledger, tokens: Tokens, random_bytes: Callable[[int], bytes]) -> APIRouter:
     """Return the router of `/v1/me/devices`."""
@@ -34,9 +37,8 @@ def devices_router(*, ledger: Ledger, tokens: Tokens, random_bytes: Callable[[in
     )
     def claim(body: ClaimBody, caller: _Customer, asked: _Asked) -> Claimed:
         """What the unit measures earns for me from now on; the code ends."""
-        claim_hash = claim_codes.hash_of(body.claim_code)
-        if claim_hash is None:
-            raise Problem("unknown_claim_code", "No unit waits to be claimed with this code.")
+        # What can be no code is asked too, so that its refusal is remembered with the key like any other.
+        claim_hash = claim_codes.hash_of(body.claim_code) or _NO_CODE
         (outcome,) = ledger.submit([Request(asked.id, asked.digest, ClaimUnit(caller.subject, claim_hash))])
         return Claimed(device_id=outcome_of(outcome).result["device"])
 
