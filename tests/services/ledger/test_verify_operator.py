@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.commands import DepositReserve, EnrollCustomer
+from contracts.commands import DepositReserve, EnrollCustomer, RecordPack
 from contracts.effects import Effects
 from contracts.execute import execute
 from contracts.wire import signatures
@@ -28,8 +28,9 @@ def test_a_pack_that_its_unit_did_not_sign(sqlite_url: str):
     with running(sqlite_url) as books:
         home = Home()
         books.accept(fund(), *home.joining())
-        home.seed = bytes(32)
-        (pack,) = books.accept(home.record())
+        signed = home.message()
+        forged = signed[:-1] + bytes([signed[-1] ^ 1])
+        (pack,) = books.accept(request(RecordPack(home.device_id, forged)))
 
         assert findings(books) == [(pack.index, "the unit did not sign the message")]
 

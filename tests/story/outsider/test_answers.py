@@ -209,6 +209,20 @@ def test_other_bytes_for_a_number_are_an_equivocation(stage: Stage) -> None:
         assert len(home.entries()) == 1
 
 
+def test_the_first_bytes_win_for_a_pack_that_waits(stage: Stage) -> None:
+    with stage.home("two-faced") as home:
+        unit = home.unit
+        first = unit.signed()
+        waiting = unit.send()
+        unit.seq, unit.prev = 1, message_hash(first)
+        unit.send([Flows(pv=1, load=1)])
+        unit.publish(first)
+        unit.sent[2] = waiting
+
+        assert unit.receipt(lambda receipt: receipt["seq"] == 2)["pack"] == message_hash(waiting)
+        assert reasons(stage, "two-faced") == ["equivocation"]
+
+
 def test_a_number_too_far_ahead_is_set_aside_without_its_bytes(stage: Stage) -> None:
     with stage.home("far-ahead") as home:
         unit = home.unit

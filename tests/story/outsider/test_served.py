@@ -19,6 +19,7 @@ from tests.story.outsider.unit import Unit
 MINUTE_S = 60
 PACKS = 60
 KILLED_AFTER = 24
+DEPOSIT = {"amount_cents": 1_000_000, "reference": "once"}
 MINUTE = Flows(pv=1_500, load=1_000, export=500)
 
 
@@ -38,7 +39,7 @@ def last_evening_s() -> int:
 def test_a_killed_platform_decides_every_pack_once(served: Served) -> None:
     served.start()
     stage = served.stage()
-    stage.deposit()
+    deposited = stage.operator.post("/v1/reserve-deposits", DEPOSIT, key="before-the-kill")
     assert stat.S_IMODE((served.data_dir / "keys" / "operator.json").stat().st_mode) == 0o600
     with stage.home("survivor", start_s=last_evening_s()) as home:
         stage.attest(home.customer_id)
@@ -55,6 +56,7 @@ def test_a_killed_platform_decides_every_pack_once(served: Served) -> None:
     served.start()
     stage = served.stage()
     home = replace(home, customer=stage.signed_in("survivor"))
+    assert stage.operator.post("/v1/reserve-deposits", DEPOSIT, key="before-the-kill").content == deposited.content
     resend_what_no_receipt_covers(home.unit)
     household = Household(CAPACITY_WH)
     awards = [household.earn(start_s + k * MINUTE_S, MINUTE) for k in range(PACKS)]
