@@ -13,10 +13,10 @@ WIDTH = 256
 @pytest.fixture(scope="module")
 def log(stage: Stage) -> Log:
     """A log of more than one full tile."""
-    with stage.home("log-filler", start_s=stage.now_s() - 20 * 3_600) as home:
+    with stage.home("log-filler") as home:
         for _ in range(WIDTH + 4):
-            home.unit.publish(home.unit.signed(interval_s=60))
-        home.unit.receipt(lambda receipt: receipt["seq"] >= WIDTH)
+            home.unit.send(interval_s=60)
+        home.unit.settle()
     return Log(stage.base_url)
 
 

@@ -134,8 +134,7 @@ def test_the_receipt_is_kept_for_a_unit_that_lost_its_disk(stage: Stage) -> None
         assert reborn.is_retained("receipts")
         reborn.lose_disk(retained)
         reborn.send()
-        reborn.publish(reborn.sent[2])
-        assert reborn.receipt_of(2)["refused"] == []
+        assert reborn.settle()["refused"] == []
 
 
 def test_unknown_records_and_soc_are_kept_and_change_nothing(stage: Stage) -> None:
@@ -184,8 +183,7 @@ def test_a_gap_pack_gives_up_numbers_that_never_come(stage: Stage) -> None:
         assert receipt["pack"] == message_hash(home.unit.sent[4])
         home.unit.publish(late)
         home.unit.send()
-        home.unit.publish(home.unit.sent[5])
-        home.unit.receipt_of(5)
+        home.unit.settle()
 
         assert len(home.entries()) == 3
         (row,) = stage.quarantined("gap", reason="declared_lost")
@@ -201,8 +199,7 @@ def test_where_the_last_number_is_void_the_receipt_names_the_gap_pack(stage: Sta
         assert receipt["pack"] == message_hash(gap)
         home.unit.lose_disk(receipt)
         home.unit.send()
-        home.unit.publish(home.unit.sent[3])
-        assert home.unit.receipt_of(3)["refused"] == []
+        assert home.unit.settle()["refused"] == []
         home.unit.forget()
         home.unit.declare_lost(2, below=3, prev=message_hash(first))
         assert home.unit.receipt_of(3)["pack"] == message_hash(home.unit.sent[3])
@@ -217,13 +214,11 @@ def test_a_pack_a_little_ahead_waits_until_it_is_due_and_far_ahead_is_refused(
             home.unit.send(start_s=alone.now_s() + 30 * HOUR_S)
             assert home.unit.receipt_of(1)["refused"] == [[1, "clock_ahead"]]
             home.unit.send()
-            home.unit.publish(home.unit.signed(start_s=alone.now_s() + HOUR_S))
+            home.unit.send(start_s=alone.now_s() + HOUR_S)
             assert home.unit.receipts()[-1]["seq"] == 1
             clock.advance_to(alone.now_s() + 2 * HOUR_S - 120)
             home.unit.send(start_s=alone.now_s() - 31 * 24 * HOUR_S)
-            home.unit.publish(home.unit.sent[4])
-            receipt = home.unit.receipt_of(4)
-            assert receipt["refused"] == [[4, "too_late"]]
+            assert home.unit.settle()["refused"] == [[4, "too_late"]]
             seqs = [entry["device_id"] for entry in replace(home, customer=alone.signed_in("ahead")).entries()]
             assert seqs == ["ahead", "ahead"]
 
@@ -237,10 +232,12 @@ def test_without_a_reserve_sparks_are_deferred_and_a_deposit_releases_them(
         home.unit.receipt_of(1)
         earned = sum(Household(CAPACITY_WH).earn(start_s, SUNNY).values())
         waiting = home.sparks()
+        assert [(entry["micro_sparks"], sum(entry["awards"].values())) for entry in home.entries()] == [(0, earned)]
         alone.deposit()
         assert eventually(lambda: home.sparks()["deferred_micro_sparks"] == 0)
         released = home.sparks()
 
+        assert sum(entry["micro_sparks"] for entry in home.entries()) == earned
         assert (waiting["deferred_micro_sparks"], waiting["lifetime_micro_sparks"]) == (earned, 0)
         assert waiting["balance_micro_sparks"] == 0
         assert (released["deferred_micro_sparks"], released["lifetime_micro_sparks"]) == (0, earned)

@@ -45,7 +45,7 @@ def test_a_killed_platform_decides_every_pack_once(served: Served) -> None:
         stage.attest(home.customer_id)
         start_s = home.unit.next_start_s
         for _ in range(PACKS):
-            home.unit.publish(home.unit.signed([MINUTE], interval_s=MINUTE_S))
+            home.unit.send([MINUTE], interval_s=MINUTE_S)
             if home.unit.seq == KILLED_AFTER:
                 assert home.unit.receipt(lambda receipt: receipt["seq"] >= 12)["refused"] == []
                 served.end(signal.SIGKILL)
@@ -78,8 +78,7 @@ def resend_what_no_receipt_covers(unit: Unit) -> None:
     with unit:
         for seq in range(covered + 1, PACKS + 1):
             unit.publish(unit.sent[seq])
-        unit.publish(unit.sent[PACKS])
-        assert unit.receipt_of(PACKS)["refused"] == []
+        assert unit.settle()["refused"] == []
 
 
 def buy(stage: Stage, home: Home) -> None:

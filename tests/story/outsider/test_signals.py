@@ -66,8 +66,7 @@ def test_a_published_intensity_counts_from_then_on(stage: Stage) -> None:
         hour = "2026-07-05T21:00:00Z"
         assert stage.operator.call("PUT", f"/v1/grid-signals/{hour}", {"intensity_mg_per_wh": 100}).is_success
         home.unit.send()
-        home.unit.publish(home.unit.sent[2])
-        home.unit.receipt_of(2)
+        home.unit.settle()
         after = home.sparks()["avoided_mg_co2e"]
 
     household = Household(CAPACITY_WH)

@@ -1,6 +1,7 @@
 """Sparks at a till: sales, holds, refunds and every decline that a stranger can cause."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from itertools import count
 
@@ -121,6 +122,17 @@ def test_a_sale_asked_twice_is_one_sale(rich: Home, shop: Shop) -> None:
     assert problem(other) == (422, "idempotency_key_reused")
     assert refunds[0].content == refunds[1].content
     assert rich.sparks()["balance_micro_sparks"] == CAP_MICRO_SPARKS - 6 * CENT
+
+
+def test_a_till_that_asks_many_times_at_once_sells_once(rich: Home, shop: Shop) -> None:
+    body = {"terminal_id": shop.terminal_id, "amount_cents": 10, "checkout_code": rich.checkout_code()}
+    with ThreadPoolExecutor(8) as tills:
+        answers = list(tills.map(lambda _: shop.api.post("/v1/authorizations", body, key="impatient"), range(8)))
+    sold = {answer.content for answer in answers if answer.status_code == 201}
+
+    assert len(sold) == 1
+    assert {problem(answer) for answer in answers if answer.status_code != 201} <= {(409, "request_in_progress")}
+    assert rich.sparks()["balance_micro_sparks"] == CAP_MICRO_SPARKS - 10 * CENT
 
 
 @pytest.mark.parametrize("amount_cents", [0, -1, 100_000_000, 10**30, -(10**30)])

@@ -129,6 +129,11 @@ class Unit:
         """Sign the next pack and publish it."""
         return self.publish(self.signed(flows, **options))
 
+    def settle(self) -> dict[str, Any]:
+        """The receipt of the newest pack, which is sent once more to be answered."""
+        self.publish(self.sent[self.seq])
+        return self.receipt_of(self.seq)
+
     def declare_lost(self, first: int, *, below: int, prev: bytes) -> bytes:
         """Publish a gap pack: numbers from `first` to `below` - 1 will not come."""
         payload = packs.gap_pack(self.device_id, seq=first, prev=prev, start_s=self.next_start_s, lost=below)
