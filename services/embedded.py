@@ -55,6 +55,7 @@ from services.settings import DATABASE_FILE, Settings
 
 PROGRAMME: Final = "ontario"
 STOP_S_MAX: Final = 2
+BROKER_HOST: Final = "127.0.0.1"
 WORKERS: Final = 2
 """Of ingestion in a process, where the broker shares messages out: one judges while the other waits for the ledger."""
 UNAVAILABLE: Final = {
@@ -67,8 +68,8 @@ ENTRIES_PER_PAGE: Final = 500
 """How many entries are read at once where all are."""
 
 
-class AddressInUse(OSError):
-    """Somebody else listens on the HTTP port."""
+class AddressInUse(Exception):
+    """Somebody else listens on a port that we need."""
 
 
 class UnknownService(ValueError):
@@ -153,7 +154,12 @@ class Platform(AbstractContextManager["Platform"]):
         self._stack.close()
 
     def _start(self) -> None:
-        listening = self._stack.enter_context(_listen(self.settings.http_host, self.settings.http_port))
+        self._check_settings()
+        settings = self.settings
+        listening = self._stack.enter_context(_listen(settings.http_host, settings.http_port, "SPARKS_HTTP_PORT"))
+        if self._has_own_broker:
+            # The broker opens it again in a moment; whether it can is to be known before anything is written.
+            _listen(BROKER_HOST, settings.mqtt_port, "SPARKS_MQTT_PORT").close()
         port = listening.getsockname()[1]
         self.base_url = f"http://{self.settings.http_host}:{port}"
         self._on_open()
@@ -167,6 +173,21 @@ class Platform(AbstractContextManager["Platform"]):
             self._start_ingestion()
         self._start_http(listening)
 
+    @property
+    def _has_own_broker(self) -> bool:
+        return self.settings.broker_url is None and self._services == frozenset(Service)
+
+    def _check_settings(self) -> None:
+        """Raise UnusableSettings where a service is asked to run without what it needs of the others."""
+        url = self.settings.broker_url
+        if Service.LEDGER not in self._services and self.settings.ledger_url is None:
+            raise UnusableSettings("one service alone needs SPARKS_LEDGER_URL: where `sparks serve ledger` is")
+        needs_broker = self._services & {Service.INGESTION, Service.OPERATIONS}
+        if needs_broker and url is None and not self._has_own_broker:
+            raise UnusableSettings("one service alone needs SPARKS_BROKER_URL: the broker to share with the others")
+        if url is not None and url.startswith("nats://"):
+            raise UnusableSettings(f"SPARKS_BROKER_URL={url}: this version speaks to mqtt:// and mqtts:// only")
+
     # Parts
 
     def _start_broker(self) -> None:
@@ -176,19 +197,15 @@ class Platform(AbstractContextManager["Platform"]):
             self.broker_url = self.settings.broker_url
             self._accounts: BrokerAccounts = _mosquitto_accounts(self.settings.broker_url, self.keys)
             return
-        if self._services != frozenset(Service):
-            raise UnusableSettings("one service alone needs SPARKS_BROKER_URL: the broker to share with the others")
         self._accounts = TableAccounts(self.engine)
         broker = EmbeddedBroker(port=self.settings.mqtt_port, accounts=self.engine, platform=_login(self.keys.broker()))
         broker.start()
         self._stack.callback(broker.stop)
-        self.broker_url = f"mqtt://127.0.0.1:{broker.port}"
+        self.broker_url = f"mqtt://{BROKER_HOST}:{broker.port}"
 
     def _started_ledger(self) -> Ledger:
         if Service.LEDGER not in self._services:
-            if self.settings.ledger_url is None:
-                raise UnusableSettings("one service alone needs SPARKS_LEDGER_URL: where `sparks serve ledger` is")
-            remote = RemoteLedger(self.settings.ledger_url, self.keys.internal_token())
+            remote = RemoteLedger(self.settings.ledger_url or "", self.keys.internal_token())
             self._stack.callback(remote.close)
             return remote
         identity = LogIdentity(origin=self.settings.ledger_origin, seed=self.keys.seed(Use.LOG), programme=PROGRAMME)
@@ -410,15 +427,13 @@ def _login(credentials: Credentials) -> Login:
 
 
 def _mosquitto_accounts(url: str, keys: Keys) -> MosquittoAccounts:
-    if url.startswith("nats://"):
-        raise UnusableSettings(f"SPARKS_BROKER_URL={url}: this version speaks to mqtt:// and mqtts:// only")
     broker = endpoint(url, login=None, shared=False)
     return MosquittoAccounts(host=broker.host, port=broker.port, admin=_login(keys.broker_admin()), tls=broker.tls)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, setting: str) -> socket.socket:
     try:
         return socket.create_server((host, port))
     except OSError as error:
-        hint = f"cannot listen on {host}:{port} ({error.strerror}); set SPARKS_HTTP_PORT to another"
-        raise AddressInUse(error.errno, hint) from None
+        hint = f"cannot listen on {host}:{port} ({error.strerror}); set {setting} to another port"
+        raise AddressInUse(hint) from None

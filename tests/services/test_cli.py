@@ -1,0 +1,92 @@
+"""The `sparks` command: what it says, and with which exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli import app
+from services.clock import SystemClock
+from services.embedded import Platform
+from services.settings import Settings
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPARKS_DATA_DIR", str(tmp_path / "data"))
+
+
+def test_every_command_teaches_with_help() -> None:
+    for words in (["demo"], ["replay"], ["serve"], ["broker-accounts"], ["ledger", "verify"], ["contract", "check"]):
+        done = CliRunner().invoke(app, [*words, "--help"])
+        assert done.exit_code == 0
+        assert len(done.output) > 200
+
+
+@pytest.mark.parametrize(("name", "steps"), [("rewards.json", 545), ("redemption.json", 369)])
+def test_contract_check_ends_with_how_many_steps_agree(name: str, steps: int) -> None:
+    done = CliRunner().invoke(app, ["contract", "check", str(VECTORS / name)])
+
+    assert done.exit_code == 0
+    assert done.output.splitlines()[-1] == f"{steps} steps, {steps} agree, 0 differ"
+
+
+def test_contract_check_names_case_and_field_of_a_difference(tmp_path: Path) -> None:
+    document = json.loads((VECTORS / "redemption.json").read_text())
+    document["purchases"][1]["hold_micro_sparks"] += 1
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps(document))
+
+    done = CliRunner().invoke(app, ["contract", "check", str(wrong), "--json"])
+
+    assert done.exit_code == 1
+    assert json.loads(done.stdout.splitlines()[-1])["differ"] == 1
+    assert "purchases 2 hold: hold_micro_sparks" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["contract", "check", "missing.json"], "missing.json"),
+        (["contract", "check", "."], "directory"),
+        (["ledger", "verify"], "there is no ledger in"),
+        (["replay", "missing.csv"], "missing.csv"),
+        (["serve", "nothing"], "there is no service nothing"),
+        (["serve", "gateway"], "SPARKS_LEDGER_URL"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_exit_code_1(words: list[str], says: str) -> None:
+    done = CliRunner().invoke(app, words)
+
+    assert done.exit_code == 1
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_setting_that_does_not_exist_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARKS_HTP_PORT", "8000")
+
+    done = CliRunner().invoke(app, ["serve", "all"])
+
+    assert done.exit_code == 1
+    assert "did you mean SPARKS_HTTP_PORT" in done.stderr
+
+
+def test_ledger_verify_says_what_it_found(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", http_port=0, mqtt_port=0)
+    with Platform(settings, SystemClock()):
+        pass
+
+    sound = CliRunner().invoke(app, ["ledger", "verify", "--json"])
+    database = tmp_path / "data" / "sparks.db"
+    database.write_bytes(database.read_bytes().replace(b"open_ledger", b"open_ledgor"))
+    broken = CliRunner().invoke(app, ["ledger", "verify"])
+
+    assert sound.exit_code == 0
+    assert json.loads(sound.stdout.splitlines()[-1])["verified"] is True
+    assert broken.exit_code == 1
+    assert "entry 0" in broken.stderr

@@ -1,0 +1,99 @@
+"""`sparks demo` as a newcomer runs it."""
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from benchmarks.servers import free_port
+from tests.story.commands import command, environment, json_of, sparks
+
+OUTCOMES = ("accepted", "refused", "quarantined", "waiting", "duplicate", "void")
+
+
+def ports() -> dict[str, str]:
+    return {"SPARKS_HTTP_PORT": str(free_port()), "SPARKS_MQTT_PORT": str(free_port())}
+
+
+def test_a_day_of_four_homes_ends_with_a_summary_that_adds_up(tmp_path: Path) -> None:
+    summary = json_of(sparks(tmp_path / "data", "demo", "--homes", 4, "--once", "--json", settings=ports()))
+
+    packs, energy, purchase = summary["packs"], summary["energy_wh"], summary["purchase"]
+    assert packs["measured"] == 4 * 288
+    assert packs["received"] == sum(packs.get(outcome, 0) for outcome in OUTCOMES)
+    assert packs["quarantined_by_reason"] == {"bad_signature": 1}
+    assert packs["duplicate"] >= 1
+    into = energy["pv_wh"] + energy["import_wh"] + energy["discharge_wh"]
+    out = energy["load_wh"] + energy["export_wh"] + energy["charge_wh"]
+    assert abs(into - out) * 100 < into
+    assert set(summary["micro_sparks"]) == {"self_supply", "green_export", "carbon", "event_response"}
+    assert summary["micro_sparks"]["event_response"] > 0
+    assert summary["avoided_mg_co2e"] > 0
+    spent = purchase["capture"]["micro_sparks"] - purchase["refund"]["refunded_micro_sparks"]
+    assert purchase["before"]["balance_micro_sparks"] - purchase["after"]["balance_micro_sparks"] == spent > 0
+    assert purchase["hold"]["status"] == "authorized"
+    assert summary["ledger"]["verified"] is True
+
+
+def test_it_can_be_repeated_comes_to_the_same_and_keeps_what_was(tmp_path: Path) -> None:
+    words = ("demo", "--homes", 1, "--once", "--json")
+    first = json_of(sparks(tmp_path / "data", *words, settings=ports()))
+    second = json_of(sparks(tmp_path / "data", *words, settings=ports()))
+
+    same = ("energy_wh", "micro_sparks", "avoided_mg_co2e")
+    assert [first[name] for name in same] == [second[name] for name in same]
+    assert (tmp_path / "data" / "demo.previous" / "sparks.db").exists()
+
+
+def test_it_serves_on_until_ctrl_c_and_then_ends_cleanly_within_three_seconds(tmp_path: Path) -> None:
+    settings = ports()
+    process = subprocess.Popen(
+        command("demo", "--homes", 1),
+        env=environment(tmp_path / "data", settings),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "until Ctrl-C" in line:
+            break
+    docs = httpx.get(f"http://127.0.0.1:{settings['SPARKS_HTTP_PORT']}/docs")
+    process.send_signal(signal.SIGINT)
+    began_s = time.monotonic()
+    _, rest = process.communicate(timeout=20)
+
+    assert docs.status_code == 200
+    assert time.monotonic() - began_s < 3
+    assert (process.returncode, "Traceback" in rest) == (130, False)
+
+
+@pytest.mark.parametrize("name", ["SPARKS_HTTP_PORT", "SPARKS_MQTT_PORT"])
+def test_a_port_in_use_is_one_clear_line(tmp_path: Path, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = {**ports(), name: str(taken.getsockname()[1])}
+        done = sparks(tmp_path / "data", "demo", "--homes", 1, "--once", settings=settings)
+
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert f"127.0.0.1:{settings[name]}" in done.stderr
+    assert name in done.stderr
+
+
+def test_data_of_another_version_is_one_clear_line_and_left_as_it_was(tmp_path: Path) -> None:
+    json_of(sparks(tmp_path / "data", "demo", "--homes", 1, "--once", "--json", settings=ports()))
+    database = tmp_path / "data" / "demo" / "sparks.db"
+    before = database.read_bytes()
+    changed = before.replace(b"0004", b"9999")
+    database.write_bytes(changed)
+
+    done = sparks(tmp_path / "data", "demo", "--homes", 1, "--once", settings=ports())
+
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert database.read_bytes() == changed
