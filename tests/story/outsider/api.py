@@ -8,6 +8,8 @@ import httpx
 
 FORGOTTEN: Final = ""
 """In place of a key: send no Idempotency-Key at all."""
+HTTP: Final = httpx.Client(timeout=20)
+"""Shared by all, because to make one takes longer than most calls."""
 _fresh = count(1)
 
 
@@ -25,27 +27,23 @@ class Api:
     """Calls with one bearer token, or none."""
 
     def __init__(self, base_url: str, token: str | None = None) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.base_url = base_url
-        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=20)
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._http.close()
+        self._base_url = base_url
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def get(self, path: str, **query: Any) -> httpx.Response:
         """GET."""
-        return self._http.get(path, params=query)
+        return HTTP.get(f"{self._base_url}{path}", params=query, headers=self._headers)
 
     def post(self, path: str, body: Any = None, *, key: str | None = None) -> httpx.Response:
         """POST as JSON, with a fresh Idempotency-Key unless one is given."""
         chosen = f"outsider-{next(_fresh)}" if key is None else key
-        headers = {} if chosen == FORGOTTEN else {"Idempotency-Key": chosen}
-        return self._http.post(path, json={} if body is None else body, headers=headers)
+        keyed = {} if chosen == FORGOTTEN else {"Idempotency-Key": chosen}
+        sent = {} if body is None else body
+        return HTTP.post(f"{self._base_url}{path}", json=sent, headers=self._headers | keyed)
 
     def call(self, method: str, path: str, body: Any) -> httpx.Response:
         """Any other method, as JSON."""
-        return self._http.request(method, path, json=body)
+        return HTTP.request(method, f"{self._base_url}{path}", json=body, headers=self._headers)
 
     def posted(self, path: str, body: Any = None, *, key: str | None = None) -> dict[str, Any]:
         """The answer of a POST that must succeed."""
@@ -73,7 +71,7 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 def access_token(base_url: str, client_id: str, client_secret: str) -> str:
     """A bearer token for an organisation, by form-encoded client credentials."""
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
-    answer = httpx.post(f"{base_url}/oauth/token", data=form)
+    answer = HTTP.post(f"{base_url}/oauth/token", data=form)
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert (body["token_type"].lower(), 0 < body["expires_in"] <= 900) == ("bearer", True)
@@ -83,7 +81,7 @@ def access_token(base_url: str, client_id: str, client_secret: str) -> str:
 def published_keys(base_url: str) -> dict[str, dict[bytes, bytes]]:
     """The platform's public keys by `sparks_use`, then by kid."""
     found: dict[str, dict[bytes, bytes]] = {}
-    for key in httpx.get(f"{base_url}/.well-known/jwks.json").json()["keys"]:
+    for key in HTTP.get(f"{base_url}/.well-known/jwks.json").json()["keys"]:
         assert (key["kty"], key["crv"], key["use"]) == ("OKP", "Ed25519", "sig")
         found.setdefault(key["sparks_use"], {})[bytes.fromhex(key["kid"])] = from_base64url(key["x"])
     return found

@@ -5,9 +5,10 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import Final
 
-import httpx
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from tests.story.outsider.api import HTTP
 
 WIDTH: Final = 256
 PROOF_HEADER: Final = "c2sp.org/tlog-proof@v1"
@@ -105,7 +106,7 @@ class Log:
 
     def text(self, path: str) -> str:
         """A text of the log."""
-        answer = httpx.get(f"{self._base_url}/{path}")
+        answer = HTTP.get(f"{self._base_url}/{path}")
         assert answer.status_code == 200, (path, answer.status_code)
         assert answer.headers["content-type"].startswith("text/plain")
         return answer.text
@@ -136,7 +137,7 @@ class Log:
         paths = [tile_path(number) for number in range(whole)] + ([f"{tile_path(whole)}.p/{rest}"] if rest else [])
         found = []
         for path in paths:
-            answer = httpx.get(f"{self._base_url}/log/tile/{level}/{path}")
+            answer = HTTP.get(f"{self._base_url}/log/tile/{level}/{path}")
             assert answer.status_code == 200, (level, path, answer.status_code)
             assert answer.headers["content-type"] == "application/octet-stream"
             found.append(answer.content)

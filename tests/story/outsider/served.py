@@ -12,6 +12,7 @@ from typing import Final
 
 import httpx
 
+from tests.story.outsider.api import HTTP
 from tests.story.outsider.stage import Stage, eventually
 
 ROOT: Final = Path(__file__).parents[3]
@@ -76,7 +77,7 @@ class Served:
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.base_url}/readyz", timeout=1).is_success
+            return HTTP.get(f"{self.base_url}/readyz", timeout=1).is_success
         except httpx.TransportError:
             return False
 

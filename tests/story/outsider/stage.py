@@ -118,6 +118,10 @@ class Stage:
         begins_s = self.now_s() // HOUR_S * HOUR_S - 20 * HOUR_S if start_s is None else start_s
         return Unit(item["device_id"], login, platform_keys=self.keys, start_s=begins_s)
 
+    def unclaimed(self, name: str) -> Unit:
+        """A new unit that is nobody's."""
+        return self.unit(self.registered(name))
+
     def enrolled(self, name: str, level: str | None = None) -> tuple[str, Api]:
         """A customer's id, and their calls."""
         person = {"email": f"{name}@example.com", "password": PASSWORD, "name": name}
@@ -145,7 +149,6 @@ class Stage:
         assert customer.posted("/v1/me/devices", {"claim_code": item["claim_code"]}) == {"device_id": name}
         with self.unit(item, start_s=start_s) as unit:
             yield Home(unit, customer, customer_id, item["claim_code"])
-        customer.close()
 
     def shop(self, terminal_id: str) -> "Shop":
         """A retailer with one till."""

@@ -57,15 +57,15 @@ MALFORMED: dict[str, list[dict[int | str, object]]] = {
 
 
 def test_a_malformed_pack_with_a_number_is_refused_in_its_place(stage: Stage) -> None:
-    with stage.home("malformed") as home:
-        start_s = home.unit.next_start_s
+    with stage.unclaimed("malformed") as unit:
+        start_s = unit.next_start_s
         for extra in MALFORMED.values():
-            home.unit.send(start_s=start_s, extra=extra)
-        home.unit.send([Flows(pv=1_000_001, export=1_000_001)], start_s=start_s)
-        home.unit.send([Flows(load=1, drawn=1)] * 201, start_s=start_s, interval_s=60)
-        home.unit.send([Flows(load=1, drawn=1)] * 2, start_s=start_s)
-        home.unit.settle()
-        refused = [tuple(one) for receipt in home.unit.receipts() for one in receipt["refused"]]
+            unit.send(start_s=start_s, extra=extra)
+        unit.send([Flows(pv=1_000_001, export=1_000_001)], start_s=start_s)
+        unit.send([Flows(load=1, drawn=1)] * 201, start_s=start_s, interval_s=60)
+        unit.send([Flows(load=1, drawn=1)] * 2, start_s=start_s)
+        unit.settle()
+        refused = [tuple(one) for receipt in unit.receipts() for one in receipt["refused"]]
 
     assert refused == [(seq, "malformed_pack") for seq in range(1, len(MALFORMED) + 3)]
 
@@ -86,17 +86,15 @@ def test_a_nameplate_is_corrected_and_a_refused_pack_decided_once_more(stage: St
 
 
 def test_a_unit_speaks_only_on_its_own_topics(stage: Stage) -> None:
-    with stage.home("listened-to") as home:
-        strange = stage.registered("talks-for-others")
-        with stage.unit(strange) as unit:
-            message = home.unit.signed()
-            unit.device_id = "listened-to"
-            unit.publish(message)
-            unit.device_id = "talks-for-others"
-            unit.send()
-            unit.receipt_of(1)
+    with stage.unclaimed("spoken-for") as owner, stage.unclaimed("talks-for-others") as unit:
+        unit.device_id = "spoken-for"
+        unit.publish(owner.signed())
+        unit.device_id = "talks-for-others"
+        unit.send()
+        unit.receipt_of(1)
 
-        assert stage.operator.got("/v1/devices/listened-to")["last_seq"] == 0
+    assert stage.operator.got("/v1/devices/spoken-for")["last_seq"] == 0
+    assert stage.quarantined("spoken-for") == []
 
 
 def forged(unit: Unit) -> bytes:
@@ -163,8 +161,7 @@ NOT_PINNED: dict[str, tuple[Bad, str]] = {
 @pytest.mark.parametrize("name", NOT_PINNED)
 def test_what_cannot_be_pinned_on_a_unit_takes_no_number(stage: Stage, name: str) -> None:
     make, reason = NOT_PINNED[name]
-    with stage.home(name) as home:
-        unit = home.unit
+    with stage.unclaimed(name) as unit:
         message = make(unit)
         unit.publish(message)
         unit.publish(message)
@@ -181,12 +178,12 @@ def test_what_cannot_be_pinned_on_a_unit_takes_no_number(stage: Stage, name: str
 
 
 def test_a_pack_of_another_unit_is_refused_in_its_place(stage: Stage) -> None:
-    with stage.home("impostor") as home:
-        home.unit.device_id = "somebody-else"
-        message = home.unit.signed()
-        home.unit.device_id = "impostor"
-        home.unit.publish(message)
-        assert home.unit.receipt_of(1)["refused"] == [[1, "wrong_device"]]
+    with stage.unclaimed("impostor") as unit:
+        unit.device_id = "somebody-else"
+        message = unit.signed()
+        unit.device_id = "impostor"
+        unit.publish(message)
+        assert unit.receipt_of(1)["refused"] == [[1, "wrong_device"]]
 
 
 def test_other_bytes_for_a_number_are_an_equivocation(stage: Stage) -> None:
@@ -209,8 +206,7 @@ def test_other_bytes_for_a_number_are_an_equivocation(stage: Stage) -> None:
 
 
 def test_the_first_bytes_win_for_a_pack_that_waits(stage: Stage) -> None:
-    with stage.home("two-faced") as home:
-        unit = home.unit
+    with stage.unclaimed("two-faced") as unit:
         first = unit.signed()
         waiting = unit.send()
         unit.seq, unit.prev = 1, message_hash(first)
@@ -223,8 +219,7 @@ def test_the_first_bytes_win_for_a_pack_that_waits(stage: Stage) -> None:
 
 
 def test_a_number_too_far_ahead_is_set_aside_without_its_bytes(stage: Stage) -> None:
-    with stage.home("far-ahead") as home:
-        unit = home.unit
+    with stage.unclaimed("far-ahead") as unit:
         unit.seq = 4_097
         unit.send()
         unit.seq, unit.prev = 0, bytes(32)
@@ -241,8 +236,7 @@ def reasons(stage: Stage, device_id: str) -> list[str]:
 
 
 def test_a_suspended_unit_is_quarantined_and_asked_again_when_it_is_resumed(stage: Stage) -> None:
-    with stage.home("suspended") as home:
-        unit = home.unit
+    with stage.unclaimed("suspended") as unit:
         unit.send()
         unit.receipt_of(1)
         assert stage.operator.post("/v1/devices/suspended/suspend").is_success
@@ -281,8 +275,7 @@ def test_a_key_is_rotated_with_the_old_key_s_signature(stage: Stage) -> None:
 
 
 def test_a_revoked_key_verifies_nothing(stage: Stage) -> None:
-    with stage.home("revoked") as home:
-        unit = home.unit
+    with stage.unclaimed("revoked") as unit:
         unit.send()
         unit.receipt_of(1)
         new = SigningKey.named("after the revocation")

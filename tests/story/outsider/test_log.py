@@ -13,10 +13,10 @@ WIDTH = 256
 @pytest.fixture(scope="module")
 def log(stage: Stage) -> Log:
     """A log of more than one full tile."""
-    with stage.home("log-filler") as home:
+    with stage.unclaimed("log-filler") as unit:
         for _ in range(WIDTH + 4):
-            home.unit.send(interval_s=60)
-        home.unit.settle()
+            unit.send(interval_s=60)
+        unit.settle()
     return Log(stage.base_url)
 
 
@@ -48,9 +48,9 @@ def test_every_entry_has_a_proof_that_stands_alone(log: Log) -> None:
 
 
 def test_a_receipt_names_an_entry_that_is_on_the_log(stage: Stage, log: Log) -> None:
-    with stage.home("proved") as home:
-        home.unit.send()
-        receipt = home.unit.receipt_of(1)
+    with stage.unclaimed("proved") as unit:
+        unit.send()
+        receipt = unit.receipt_of(1)
     entries = log.entries(log.checkpoint().size)
     index, checkpoint = verified_proof(log.proof(receipt["index"]), entries[receipt["index"]], log.vkey())
 

@@ -29,9 +29,9 @@ A_DAY = [
 
 
 def test_a_pack_of_one_interval_is_answered_by_a_signed_receipt(stage: Stage) -> None:
-    with stage.home("one-interval") as home:
-        message = home.unit.send()
-        receipt = home.unit.receipt_of(1)
+    with stage.unclaimed("one-interval") as unit:
+        message = unit.send()
+        receipt = unit.receipt_of(1)
 
     assert set(receipt) == {"device", "seq", "pack", "index", "origin", "refused"}
     assert receipt["device"] == "one-interval"
@@ -102,13 +102,13 @@ def test_energy_since_the_claim_is_theirs_to_see(
 
 
 def test_a_receipt_comes_after_the_first_pack_and_every_twelve(stage: Stage) -> None:
-    with stage.home("every-twelve") as home:
+    with stage.unclaimed("every-twelve") as unit:
         for _ in range(14):
-            home.unit.send(interval_s=60)
-        receipt = home.unit.receipt(lambda receipt: receipt["seq"] >= 12)
+            unit.send(interval_s=60)
+        receipt = unit.receipt(lambda receipt: receipt["seq"] >= 12)
 
-    assert home.unit.receipts()[0]["seq"] == 1
-    assert receipt["pack"] == message_hash(home.unit.sent[receipt["seq"]])
+    assert unit.receipts()[0]["seq"] == 1
+    assert receipt["pack"] == message_hash(unit.sent[receipt["seq"]])
 
 
 def test_a_pack_sent_twice_counts_once_and_is_answered_twice(stage: Stage) -> None:
@@ -146,9 +146,9 @@ def test_unknown_records_and_soc_are_kept_and_change_nothing(stage: Stage) -> No
 
 
 def test_a_label_that_must_be_understood_refuses_the_pack_in_its_place(stage: Stage) -> None:
-    with stage.home("demanding") as home:
-        home.unit.send(extra=[{0: "humour", 2: 1, "must_": 1}])
-        assert home.unit.receipt_of(1)["refused"] == [[1, "malformed_pack"]]
+    with stage.unclaimed("demanding") as unit:
+        unit.send(extra=[{0: "humour", 2: 1, "must_": 1}])
+        assert unit.receipt_of(1)["refused"] == [[1, "malformed_pack"]]
 
 
 def test_a_missing_number_is_asked_for_and_what_came_early_counts_after_it(stage: Stage) -> None:
@@ -191,18 +191,18 @@ def test_a_gap_pack_gives_up_numbers_that_never_come(stage: Stage) -> None:
 
 
 def test_where_the_last_number_is_void_the_receipt_names_the_gap_pack(stage: Stage) -> None:
-    with stage.home("void") as home:
-        first = home.unit.send()
-        home.unit.receipt_of(1)
-        gap = home.unit.declare_lost(2, below=3, prev=message_hash(first))
-        receipt = home.unit.receipt_of(2)
+    with stage.unclaimed("void") as unit:
+        first = unit.send()
+        unit.receipt_of(1)
+        gap = unit.declare_lost(2, below=3, prev=message_hash(first))
+        receipt = unit.receipt_of(2)
         assert receipt["pack"] == message_hash(gap)
-        home.unit.lose_disk(receipt)
-        home.unit.send()
-        assert home.unit.settle()["refused"] == []
-        home.unit.forget()
-        home.unit.declare_lost(2, below=3, prev=message_hash(first))
-        assert home.unit.receipt_of(3)["pack"] == message_hash(home.unit.sent[3])
+        unit.lose_disk(receipt)
+        unit.send()
+        assert unit.settle()["refused"] == []
+        unit.forget()
+        unit.declare_lost(2, below=3, prev=message_hash(first))
+        assert unit.receipt_of(3)["pack"] == message_hash(unit.sent[3])
 
 
 def test_a_pack_a_little_ahead_waits_until_it_is_due_and_far_ahead_is_refused(

@@ -1,9 +1,8 @@
 """Who may call what, and what a repeated or malformed call is told."""
 
-import httpx
 import pytest
 
-from tests.story.outsider.api import FORGOTTEN, Api, problem, published_keys
+from tests.story.outsider.api import FORGOTTEN, HTTP, Api, problem, published_keys
 from tests.story.outsider.cose import SigningKey, kid_of
 from tests.story.outsider.stage import LATER, Stage, device
 
@@ -20,7 +19,7 @@ def test_every_use_has_a_key_of_its_own(stage: Stage) -> None:
 
 def test_wrong_credentials_get_no_token(stage: Stage) -> None:
     form = {"grant_type": "client_credentials", "client_id": "operator", "client_secret": "guessed"}
-    assert httpx.post(f"{stage.base_url}/oauth/token", data=form).status_code == 401
+    assert HTTP.post(f"{stage.base_url}/oauth/token", data=form).status_code == 401
     guess = {"email": "nobody@example.com", "password": "guessed it maybe"}
     assert problem(Api(stage.base_url).post("/v1/sessions", guess, key=FORGOTTEN))[0] == 401
 
@@ -199,9 +198,9 @@ def test_lists_go_on_where_a_cursor_says(stage: Stage) -> None:
 
 def test_what_is_not_json_is_a_problem(stage: Stage) -> None:
     headers = {"Idempotency-Key": "not-json", "Content-Type": "application/json"}
-    answer = httpx.post(f"{stage.base_url}/v1/customers", content=b"{", headers=headers)
+    answer = HTTP.post(f"{stage.base_url}/v1/customers", content=b"{", headers=headers)
     assert problem(answer)[0] in (400, 422)
-    assert problem(httpx.put(f"{stage.base_url}/v1/customers"))[0] == 405
+    assert problem(HTTP.put(f"{stage.base_url}/v1/customers"))[0] == 405
 
 
 def test_the_platform_says_how_it_is(stage: Stage) -> None:

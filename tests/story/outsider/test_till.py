@@ -135,9 +135,10 @@ def test_a_till_that_asks_many_times_at_once_sells_once(rich: Home, shop: Shop) 
     assert rich.sparks()["balance_micro_sparks"] == CAP_MICRO_SPARKS - 10 * CENT
 
 
-@pytest.mark.parametrize("amount_cents", [0, -1, 100_000_000, 10**30, -(10**30)])
-def test_any_amount_is_answered(rich: Home, shop: Shop, amount_cents: int) -> None:
-    assert shop.decline_reason(amount_cents, rich.checkout_code()) == "amount_invalid"
+def test_any_amount_is_answered(rich: Home, shop: Shop) -> None:
+    code = rich.checkout_code()
+    for amount_cents in (0, -1, 100_000_000, 10**30, -(10**30)):
+        assert shop.decline_reason(amount_cents, code) == "amount_invalid"
 
 
 def test_declines_name_the_first_reason(rich: Home, shop: Shop, stage: Stage) -> None:
