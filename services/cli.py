@@ -148,7 +148,7 @@ def broker_accounts(
     path: Annotated[Path, typer.Argument(help="Mosquitto's dynamic-security file.")],
 ) -> None:
     """Begin Mosquitto's accounts: its administrator and the platform. A file that is there is left as it is."""
-    from services.embedded import first_broker_accounts
+    from services.upkeep import first_broker_accounts
 
     first_broker_accounts(settings_of.load(), path)
     typer.echo(f"{path}: the broker knows its administrator and the platform", err=True)

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from enum import StrEnum
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,7 +16,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
-from contracts import execute, programmes, state
+from contracts import programmes, state
 from contracts.commands import Request
 from contracts.state import Meter
 from contracts.wire.receipts import Instruction
@@ -26,7 +25,7 @@ from device_sim.unit import PlatformKeys
 from services import database, problems
 from services.broker.accounts import BrokerAccounts, Login, TableAccounts
 from services.broker.embedded import EmbeddedBroker
-from services.broker.mosquitto import UNIT_ACCESS, ControlFailed, MosquittoAccounts, first_config
+from services.broker.mosquitto import ControlFailed, MosquittoAccounts
 from services.clock import Clock, SimulatedClock
 from services.customers.passwords import Passwords
 from services.customers.router import customers_router
@@ -38,7 +37,6 @@ from services.ingestion.metrics import Metrics
 from services.ingestion.program import Identity, Ingestion
 from services.ingestion.sources.mqtt import endpoint
 from services.keys import Credentials, Keys, Use
-from services.ledger import entries
 from services.ledger import verify as verification
 from services.ledger.app import internal_router, log_router
 from services.ledger.client import Ledger, LedgerUnavailable, Outcome, Recorded
@@ -46,12 +44,12 @@ from services.ledger.local import LocalLedger
 from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.queries import Queries
 from services.ledger.remote import RemoteLedger
-from services.ledger.writer import LogIdentity, OtherContracts, Writer
+from services.ledger.writer import LogIdentity, Writer
 from services.observability import count_requests, observability_router
 from services.operations.office import Office
 from services.operations.routes import operations_router
 from services.setaside import instructions, quarantine, tallies
-from services.settings import DATABASE_FILE, Settings
+from services.settings import Settings
 
 PROGRAMME: Final = "ontario"
 STOP_S_MAX: Final = 2
@@ -78,10 +76,6 @@ class UnknownService(ValueError):
 
 class UnusableSettings(ValueError):
     """These settings do not go together, or name what this program has not."""
-
-
-class NoLedger(Exception):
-    """There is no ledger where the settings point."""
 
 
 class Service(StrEnum):
@@ -198,7 +192,9 @@ class Platform(AbstractContextManager["Platform"]):
             self._accounts: BrokerAccounts = _mosquitto_accounts(self.settings.broker_url, self.keys)
             return
         self._accounts = TableAccounts(self.engine)
-        broker = EmbeddedBroker(port=self.settings.mqtt_port, accounts=self.engine, platform=_login(self.keys.broker()))
+        broker = EmbeddedBroker(
+            port=self.settings.mqtt_port, accounts=self.engine, platform=login_of(self.keys.broker())
+        )
         broker.start()
         self._stack.callback(broker.stop)
         self.broker_url = f"mqtt://{BROKER_HOST}:{broker.port}"
@@ -227,7 +223,7 @@ class Platform(AbstractContextManager["Platform"]):
 
     def _start_worker(self, metrics: Metrics, *, is_shared: bool, client_id: str) -> None:
         ingestion = Ingestion(
-            endpoint(self.broker_url, login=_login(self.keys.broker()), shared=is_shared),
+            endpoint(self.broker_url, login=login_of(self.keys.broker()), shared=is_shared),
             ledger=self.ledger,
             engine=self.engine,
             clock=self.clock,
@@ -383,52 +379,13 @@ def application(routers: Sequence[APIRouter], registry: CollectorRegistry) -> Fa
     return app
 
 
-def verify(settings: Settings, on_progress: Callable[[int, int], None]) -> dict[str, Any]:
-    """Verify the ledger of these settings without starting anything."""
-    if settings.database_url is None and not (settings.data_dir / DATABASE_FILE).exists():
-        raise NoLedger(f"there is no ledger in {settings.data_dir}; SPARKS_DATA_DIR says where it is")
-    if not settings.keys_dir.exists():
-        raise NoLedger(f"there are no keys in {settings.keys_dir}; SPARKS_DATA_DIR says where they are")
-    engine = database.engine(settings.database)
-    public_key = Keys(settings.keys_dir).public_key(Use.LOG)
-    try:
-        report = verification.verify(engine, public_key, on_progress)
-    finally:
-        engine.dispose()
-    findings = [{"index": found.index, "table": found.table, "what": found.what} for found in report.findings]
-    return {"size": report.size, "root": report.root.hex(), "verified": report.ok, "findings": findings}
-
-
-def require_same_version(folder: Path) -> None:
-    """Raise OtherSchema or OtherContracts if another version of this program made the data in `folder`."""
-    path = folder / DATABASE_FILE
-    if not path.exists():
-        return
-    database.migrate(f"sqlite:///{path}")
-    engine = database.engine(f"sqlite:///{path}")
-    try:
-        queries = Queries(engine, programmes.load(PROGRAMME))
-        for genesis in queries.entries(0, 1):
-            if entries.from_bytes(genesis).contract_version != execute.version(PROGRAMME):
-                raise OtherContracts(f"{folder} was made by another version; move it away or set SPARKS_DATA_DIR")
-    finally:
-        engine.dispose()
-
-
-def first_broker_accounts(settings: Settings, path: Path) -> None:
-    """Write the file with which Mosquitto's accounts begin, and beside it what a unit may say and hear."""
-    keys = Keys(settings.keys_dir)
-    first_config(path, admin=_login(keys.broker_admin()), platform=_login(keys.broker()))
-    path.with_name("units.acl").write_text(UNIT_ACCESS, encoding="utf-8")
-
-
-def _login(credentials: Credentials) -> Login:
+def login_of(credentials: Credentials) -> Login:
     return Login(credentials.name, credentials.secret)
 
 
 def _mosquitto_accounts(url: str, keys: Keys) -> MosquittoAccounts:
     broker = endpoint(url, login=None, shared=False)
-    return MosquittoAccounts(host=broker.host, port=broker.port, admin=_login(keys.broker_admin()), tls=broker.tls)
+    return MosquittoAccounts(host=broker.host, port=broker.port, admin=login_of(keys.broker_admin()), tls=broker.tls)
 
 
 def _listen(host: str, port: int, setting: str) -> socket.socket:

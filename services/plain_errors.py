@@ -12,12 +12,13 @@ from device_sim.people import CallFailed
 from services.broker.embedded import PortInUse
 from services.broker.mosquitto import ControlFailed
 from services.database import DatabaseUnavailable, OtherSchema
-from services.embedded import AddressInUse, NoLedger, UnknownService, UnusableSettings
+from services.embedded import AddressInUse, UnknownService, UnusableSettings
 from services.keys import KeyFileUnusable
 from services.ledger.client import LedgerUnavailable
 from services.ledger.connection import AnotherWriter
 from services.ledger.writer import ClockNeedsAcceptance, OtherContracts, OtherLedger
 from services.settings import BadSettings
+from services.upkeep import NoLedger
 
 MENDABLE: Final = (
     AddressInUse,

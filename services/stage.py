@@ -21,9 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from services.clock import SimulatedClock, SystemClock
-from services.embedded import Platform, Service, require_same_version, verify
+from services.embedded import Platform, Service
 from services.observability import configure_logging
 from services.settings import Settings
+from services.upkeep import require_same_version, verify
 
 DISK_BYTES_MIN: Final = 200_000_000
 IN_ONE_PROCESS: Final = {"database_url": None, "broker_url": None, "ledger_url": None}

@@ -9,6 +9,11 @@ from hypothesis import settings
 
 from benchmarks import servers
 
+# What these modules assert is explained like the assertions of a test.
+pytest.register_assert_rewrite(
+    "tests.invariants", "tests.services.ledger.builders", "tests.services.ledger.ledger_suite"
+)
+
 # No deadline: on a busy machine a slow example is no bug. More examples: pytest --hypothesis-profile=deep
 settings.register_profile("quick", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("deep", parent=settings.get_profile("quick"), max_examples=2_000)

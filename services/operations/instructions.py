@@ -6,13 +6,13 @@ from typing import Final
 from contracts import state
 from contracts.commands import DeclareEvent
 from contracts.state import Event, Meter, Unit
-from contracts.units import HOUR_S, Seconds
+from contracts.units import DAY_S, Seconds
 from contracts.wire.receipts import EventCall, EventCancelled, Resend
 from services.idempotency import Asked
 from services.operations.office import Office
 
-RESEND_S: Final[Seconds] = HOUR_S
-"""A unit that is away longer re-sends by itself when it connects."""
+RESEND_S: Final[Seconds] = 2 * DAY_S
+"""A unit that is away longer re-sends by itself when it connects; one whose clock is a day ahead still obeys."""
 UNITS_PER_PAGE: Final = 1_000
 
 

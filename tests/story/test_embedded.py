@@ -9,9 +9,10 @@ import pytest
 
 from services import database
 from services.clock import SimulatedClock
-from services.embedded import AddressInUse, Platform, require_same_version
+from services.embedded import AddressInUse, Platform
 from services.ledger.writer import OtherContracts
 from services.settings import Settings
+from services.upkeep import require_same_version
 from tests.invariants import assert_books_hold
 from tests.story.journey import measure_earn_and_pay
 

@@ -4,12 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite(
-    "tests.invariants", "tests.services.ledger.builders", "tests.services.ledger.ledger_suite"
-)
-
-from tests import invariants  # noqa: E402
-from tests.services.ledger.builders import Books, running  # noqa: E402
+from tests import invariants
+from tests.services.ledger.builders import Books, running
 
 
 @pytest.fixture

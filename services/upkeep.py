@@ -1,0 +1,59 @@
+"""What is done to a platform that is not running: verify its ledger, look at its version, begin its broker's accounts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from contracts import execute, programmes
+from services import database
+from services.broker.mosquitto import UNIT_ACCESS, first_config
+from services.embedded import PROGRAMME, login_of
+from services.keys import Keys, Use
+from services.ledger import entries
+from services.ledger import verify as verification
+from services.ledger.queries import Queries
+from services.ledger.writer import OtherContracts
+from services.settings import DATABASE_FILE, Settings
+
+
+class NoLedger(Exception):
+    """There is no ledger where the settings point."""
+
+
+def verify(settings: Settings, on_progress: Callable[[int, int], None]) -> dict[str, Any]:
+    """Verify the ledger of these settings without starting anything."""
+    if settings.database_url is None and not (settings.data_dir / DATABASE_FILE).exists():
+        raise NoLedger(f"there is no ledger in {settings.data_dir}; SPARKS_DATA_DIR says where it is")
+    if not settings.keys_dir.exists():
+        raise NoLedger(f"there are no keys in {settings.keys_dir}; SPARKS_DATA_DIR says where they are")
+    engine = database.engine(settings.database)
+    public_key = Keys(settings.keys_dir).public_key(Use.LOG)
+    try:
+        report = verification.verify(engine, public_key, on_progress)
+    finally:
+        engine.dispose()
+    findings = [{"index": found.index, "table": found.table, "what": found.what} for found in report.findings]
+    return {"size": report.size, "root": report.root.hex(), "verified": report.ok, "findings": findings}
+
+
+def require_same_version(folder: Path) -> None:
+    """Raise OtherSchema or OtherContracts if another version of this program made the data in `folder`."""
+    path = folder / DATABASE_FILE
+    if not path.exists():
+        return
+    database.migrate(f"sqlite:///{path}")
+    engine = database.engine(f"sqlite:///{path}")
+    try:
+        queries = Queries(engine, programmes.load(PROGRAMME))
+        for genesis in queries.entries(0, 1):
+            if entries.from_bytes(genesis).contract_version != execute.version(PROGRAMME):
+                raise OtherContracts(f"{folder} was made by another version; move it away or set SPARKS_DATA_DIR")
+    finally:
+        engine.dispose()
+
+
+def first_broker_accounts(settings: Settings, path: Path) -> None:
+    """Write the file with which Mosquitto's accounts begin, and beside it what a unit may say and hear."""
+    keys = Keys(settings.keys_dir)
+    first_config(path, admin=login_of(keys.broker_admin()), platform=login_of(keys.broker()))
+    path.with_name("units.acl").write_text(UNIT_ACCESS, encoding="utf-8")
