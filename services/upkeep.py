@@ -1,4 +1,4 @@
-"""What is done to a platform that is not running: verify its ledger, look at its version, begin its broker's accounts."""
+"""What is done to a platform that is not running: verify its ledger, tell its version, begin its broker's accounts."""
 
 from collections.abc import Callable
 from pathlib import Path

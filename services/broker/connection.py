@@ -7,9 +7,7 @@ acknowledges after a commit and may be restarted at any moment, so each of these
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
 
-from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import BrokerContext
 from amqtt.errors import AMQTTError
 from amqtt.mqtt.constants import QOS_1
@@ -18,38 +16,10 @@ from amqtt.mqtt.puback import PubackPacket
 from amqtt.plugins.manager import PluginManager
 from amqtt.session import IncomingApplicationMessage, OutgoingApplicationMessage, Session
 
-IN_FLIGHT_MAX: Final = 1_000
-# A pack has at most 32 KiB; a larger message must still reach ingestion, which quarantines it as too large.
-PACKET_BYTES_MAX: Final = 256 * 1024
-CLOSE_S_MAX: Final = 1
+from services.broker.mqtt5 import Dialect
+from services.broker.wire import IN_FLIGHT_MAX
 
 Publish = Callable[[Session, IncomingApplicationMessage | OutgoingApplicationMessage], Awaitable[None]]
-
-
-class BoundedReader(StreamReaderAdapter):
-    """Reads from a client that cannot make the broker hold more than `PACKET_BYTES_MAX` at once."""
-
-    async def read(self, n: int = -1) -> bytes:
-        """Return `n` bytes; too many raise AMQTTError, which ends the connection."""
-        if n > PACKET_BYTES_MAX:
-            raise AMQTTError(f"a packet of {n} bytes is above the limit of {PACKET_BYTES_MAX}")
-        return await super().read(n)
-
-
-class PromptWriter(StreamWriterAdapter):
-    """Writes to a client, and closes within `CLOSE_S_MAX` even if that client reads nothing any more."""
-
-    async def close(self) -> None:
-        """Send what is written already and close; called again, it changes nothing."""
-        if self.is_closed:
-            return
-        self.is_closed = True
-        self._writer.close()
-        try:
-            async with asyncio.timeout(CLOSE_S_MAX):
-                await self._writer.wait_closed()
-        except OSError:  # TimeoutError is one
-            self._writer.transport.abort()
 
 
 class Connection(BrokerProtocolHandler):
@@ -57,12 +27,17 @@ class Connection(BrokerProtocolHandler):
 
     What waits is `session.retained_messages`, in order; what was sent and not acknowledged is
     `session.inflight_out`, which outlives the connection and is sent again first on the next one.
+
+    dialect  what a client of MQTT 5 asked for; None for one of 3.1.1
     """
 
-    def __init__(self, plugins: PluginManager[BrokerContext], publish: Publish) -> None:
+    def __init__(
+        self, plugins: PluginManager[BrokerContext], publish: Publish, dialect: Dialect | None = None
+    ) -> None:
         super().__init__(plugins)
+        self.dialect = dialect
         self._publish = publish
-        self._window = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._window = asyncio.Semaphore(min(IN_FLIGHT_MAX, dialect.asked.in_flight_max if dialect else IN_FLIGHT_MAX))
         self._sending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -112,7 +87,7 @@ class Connection(BrokerProtocolHandler):
         session = self._attached()
         for message in list(session.inflight_out.values()):
             await self._window.acquire()
-            await self._send_packet(message.build_publish_packet(dup=True))
+            await self._send(session, message, dup=True)
         while True:
             await self._window.acquire()
             waiting = await session.retained_messages.get()
@@ -122,7 +97,15 @@ class Connection(BrokerProtocolHandler):
                 self._window.release()
             else:
                 session.inflight_out[packet_id] = message
-            await self._send_packet(message.build_publish_packet())
+            await self._send(session, message, dup=False)
+
+    async def _send(self, session: Session, message: OutgoingApplicationMessage, *, dup: bool) -> None:
+        packet = message.build_publish_packet(dup=dup)
+        if self.dialect is None or self.dialect.takes(packet.to_bytes()):
+            await self._send_packet(packet)
+        elif session.inflight_out.pop(message.packet_id, None) is not None:
+            # MQTT 5, 3.1.2.11.4: what is too large for the client counts as delivered.
+            self._window.release()
 
     def _attached(self) -> Session:
         if self.session is None:

@@ -23,7 +23,7 @@ class PortInUse(OSError):
 
 
 class EmbeddedBroker:
-    """An MQTT 3.1.1 broker inside this process.
+    """A broker of MQTT 3.1.1 and 5 inside this process.
 
     Units log in with their rows in the table `broker_accounts`; the platform with `platform`. Sessions and
     retained messages live in memory: after a restart, units send again what no receipt covers.

@@ -11,6 +11,7 @@ import hmac
 import socket
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 from amqtt.adapters import ReaderAdapter, WriterAdapter
 from amqtt.broker import Broker, RetainedApplicationMessage
@@ -23,7 +24,9 @@ from amqtt.session import ApplicationMessage, IncomingApplicationMessage, Outgoi
 
 from services.broker import topics
 from services.broker.accounts import Login, TableAccounts
-from services.broker.connection import BoundedReader, Connection, PromptWriter
+from services.broker.connection import Connection
+from services.broker.mqtt5 import NEVER_EXPIRES_S
+from services.broker.wire import ClientReader, ClientWriter
 
 # The platform's messages wait for it, and with them the acknowledgements: units hold what they have on disk.
 PLATFORM_WAITING_MAX: Final = 10_000
@@ -33,7 +36,7 @@ LOG_IN_S_MAX: Final = 10
 
 
 class Exchange(Broker):
-    """An MQTT 3.1.1 broker for one platform and its units on a socket that listens already."""
+    """A broker of MQTT 3.1.1 and 5 for one platform and its units on a socket that listens already."""
 
     def __init__(self, listening: socket.socket, accounts: TableAccounts, platform: Login) -> None:
         host, port = listening.getsockname()[:2]
@@ -42,12 +45,15 @@ class Exchange(Broker):
         self._listening = listening
         self._accounts = accounts
         self._platform = platform
+        self._expiries: dict[str, asyncio.TimerHandle] = {}
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
         """Serve one client until it leaves."""
-        await self._client_connected(listener_name, BoundedReader(reader), PromptWriter(writer))
+        to_client = ClientWriter(writer)
+        from_client = ClientReader(reader, to_client, spare_client_id=lambda: uuid4().hex)
+        await self._client_connected(listener_name, from_client, to_client)
 
     async def add_subscription(self, subscription: tuple[str, int], session: Session) -> int:
         """Return the QoS granted, 1 at most, or 0x80 where the access rule says no."""
@@ -67,8 +73,11 @@ class Exchange(Broker):
         asked = await self._log_in(reader, writer)
         # Two users may choose the same client id: a session belongs to its user.
         asked.client_id = f"{asked.username}/{asked.client_id}"
-        session, earlier = await self._session_for(asked)
-        connection = Connection(self.plugins_manager, self._take)
+        assert isinstance(writer, ClientWriter), "every client comes through stream_connected"
+        dialect = writer.dialect
+        starts_clean = dialect.asked.starts_clean if dialect is not None else bool(asked.clean_session)
+        session, earlier = await self._session_for(asked, starts_clean=starts_clean)
+        connection = Connection(self.plugins_manager, self._take, dialect)
         connection.attach(session, reader, writer)
         self._sessions[asked.client_id] = (session, connection)
         if earlier is not None:
@@ -96,11 +105,14 @@ class Exchange(Broker):
             return hmac.compare_digest(login.password.encode(), self._platform.password.encode())
         return await asyncio.to_thread(self._accounts.is_admitted, login)
 
-    async def _session_for(self, asked: Session) -> tuple[Session, Connection | None]:
+    async def _session_for(self, asked: Session, *, starts_clean: bool) -> tuple[Session, Connection | None]:
         """Return the session that goes on, or a fresh one, and the connection that it replaces."""
         kept, earlier = self._sessions.get(str(asked.client_id), (None, None))
-        if kept is not None and not kept.clean_session and not asked.clean_session:
+        if (expiry := self._expiries.pop(str(asked.client_id), None)) is not None:
+            expiry.cancel()
+        if kept is not None and not kept.clean_session and not starts_clean:
             kept.keep_alive, kept.parent = asked.keep_alive, 1
+            kept.clean_session = asked.clean_session
             session = kept
         else:
             if kept is not None:
@@ -134,12 +146,22 @@ class Exchange(Broker):
         """Keep no last will: amqtt would publish it past the access rule."""
 
     async def _part(self, session: Session, handler: BrokerProtocolHandler) -> None:
-        if self._sessions.get(str(session.client_id), (None, None))[1] is not handler:
+        client_id = str(session.client_id)
+        if self._sessions.get(client_id, (None, None))[1] is not handler:
             return  # the client is back already, on another connection
         session.transitions.disconnect()
-        if session.clean_session:
-            del self._sessions[str(session.client_id)]
-            await self._forget(session)
+        dialect = handler.dialect if isinstance(handler, Connection) else None
+        expiry_s = NEVER_EXPIRES_S if dialect is None else dialect.session_expiry_s
+        if session.clean_session or expiry_s == 0:
+            await self._end(client_id)
+        elif expiry_s != NEVER_EXPIRES_S:
+            loop = asyncio.get_running_loop()
+            self._expiries[client_id] = loop.call_later(expiry_s, lambda: loop.create_task(self._end(client_id)))
+
+    async def _end(self, client_id: str) -> None:
+        self._expiries.pop(client_id, None)
+        session, _ = self._sessions.pop(client_id)
+        await self._forget(session)
 
     async def _forget(self, session: Session) -> None:
         await self._del_all_subscriptions(session)

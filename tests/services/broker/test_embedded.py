@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 
 from benchmarks import servers
 from services.broker.accounts import Login
-from services.broker.connection import PACKET_BYTES_MAX
 from services.broker.embedded import EmbeddedBroker, PortInUse
 from services.broker.exchange import UNIT_WAITING_MAX
+from services.broker.wire import PACKET_BYTES_MAX
 from tests.services.broker.clients import Client, Refused, connected
 from tests.services.broker.conftest import PLATFORM, Gate, embedded_gate
 
