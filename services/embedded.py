@@ -262,7 +262,7 @@ class Platform(AbstractContextManager["Platform"]):
             public_key = self.keys.public_key(Use.LOG)
             log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, public_key)
             yield log_router(self._queries(), log_key)
-            yield internal_router(self.ledger, self.keys.internal_token())
+            yield internal_router(self._own_ledger(), self.keys.internal_token())
         if Service.CUSTOMERS in self._services:
             yield customers_router(
                 engine=self.engine,
@@ -321,13 +321,17 @@ class Platform(AbstractContextManager["Platform"]):
 
     def wait_until_decided(self, device_id: str, seq: int, *, timeout_s: float) -> bool:
         """Has the unit's number `seq` been decided, after `timeout_s` at most without any answer of the ledger?"""
-        if not isinstance(self.ledger, AnnouncedLedger):
-            raise TypeError("only the ledger in this process announces its answers")
-        with self.ledger.answered:
+        answered = self._own_ledger().answered
+        with answered:
             while not self._is_decided(device_id, seq):
-                if not self.ledger.answered.wait(timeout_s):
+                if not answered.wait(timeout_s):
                     return self._is_decided(device_id, seq)
         return True
+
+    def _own_ledger(self) -> AnnouncedLedger:
+        if not isinstance(self.ledger, AnnouncedLedger):
+            raise TypeError("the ledger of this process is in another one")
+        return self.ledger
 
     def _is_decided(self, device_id: str, seq: int) -> bool:
         (meter,) = self.ledger.rows([state.meter_key(device_id)])

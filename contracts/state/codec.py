@@ -41,7 +41,7 @@ def from_bytes(key: str, data: bytes) -> Row:
 
 def of_values(cls: Any, values: Sequence[Any]) -> Any:
     """The row of class `cls` whose fields these are, in their order."""
-    frozen = [_frozen(value) for value in values]
+    frozen = [_frozen(value) if type(value) is list else value for value in values]
     if cls is Unit:
         frozen[5] = tuple(UnitKey(*unit_key) for unit_key in frozen[5])
     return cls(*frozen)
@@ -53,4 +53,4 @@ def due_s(row: Row) -> UnixSeconds | None:
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+    return tuple(map(_frozen, value)) if type(value) is list else value

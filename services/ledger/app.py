@@ -13,8 +13,10 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from contracts import state
 from services.ledger import tiles, wireform
-from services.ledger.client import Ledger, LedgerUnavailable
+from services.ledger.client import LedgerUnavailable
+from services.ledger.local import LocalLedger
 from services.ledger.notes import VerifierKey
 from services.ledger.queries import Queries
 from services.ledger.tiles import TILE_WIDTH, TilePath
@@ -85,7 +87,7 @@ def _answers(media_type: str) -> dict[int | str, dict[str, Any]]:
 # The internal calls
 
 
-def internal_router(ledger: Ledger, token: str) -> APIRouter:
+def internal_router(ledger: LocalLedger, token: str) -> APIRouter:
     """Routes of `client.Ledger` for programs that show `token`."""
     expected = f"Bearer {token}".encode()
 
@@ -129,7 +131,7 @@ def _arguments(body: bytes) -> list[Any]:
     return arguments
 
 
-def _submit(ledger: Ledger, arguments: list[bytes]) -> list[Any]:
+def _submit(ledger: LocalLedger, arguments: list[bytes]) -> list[Any]:
     try:
         requests = wireform.to_requests(arguments)
     except ValueError as error:
@@ -137,42 +139,42 @@ def _submit(ledger: Ledger, arguments: list[bytes]) -> list[Any]:
     return [wireform.of_outcome(outcome) for outcome in ledger.submit(requests)]
 
 
-def _rows(ledger: Ledger, keys: list[str]) -> list[Any]:
-    return [wireform.of_row(row) for row in ledger.rows(keys)]
+def _rows(ledger: LocalLedger, keys: list[str]) -> list[bytes | None]:
+    return ledger.stored(keys)
 
 
-def _find(ledger: Ledger, arguments: Sequence[Any]) -> list[Any]:
+def _find(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any]:
     kind, after, limit = arguments
-    return [[key, wireform.of_row(row)] for key, row in ledger.find(kind, after=after, limit=limit)]
+    return [[key, state.to_bytes(row)] for key, row in ledger.find(kind, after=after, limit=limit)]
 
 
-def _entries_of(ledger: Ledger, arguments: Sequence[Any]) -> list[Any]:
+def _entries_of(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any]:
     accounts, before, limit = arguments
     return [wireform.of_recorded(entry) for entry in ledger.entries_of(accounts, before=before, limit=limit)]
 
 
-def _entry(ledger: Ledger, arguments: Sequence[Any]) -> list[Any] | None:
+def _entry(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any] | None:
     (index,) = arguments
     recorded = ledger.entry(index)
     return None if recorded is None else wireform.of_recorded(recorded)
 
 
-def _packs(ledger: Ledger, arguments: Sequence[Any]) -> list[Any]:
+def _packs(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any]:
     device_id, from_s, to_s = arguments
     return [wireform.of_evidence(pack) for pack in ledger.packs(device_id, from_s=from_s, to_s=to_s)]
 
 
-def _refusals(ledger: Ledger, arguments: Sequence[Any]) -> list[Any]:
+def _refusals(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any]:
     device_id, after_seq, to_seq = arguments
     found = ledger.refusals(device_id, after_seq=after_seq, to_seq=to_seq)
     return [wireform.of_refusal(refusal) for refusal in found]
 
 
-def _head(ledger: Ledger, _arguments: Sequence[Any]) -> list[Any]:
+def _head(ledger: LocalLedger, _arguments: Sequence[Any]) -> list[Any]:
     return wireform.of_head(ledger.head())
 
 
-_CALLS: Final[dict[str, Callable[[Ledger, list[Any]], Any]]] = {
+_CALLS: Final[dict[str, Callable[[LocalLedger, list[Any]], Any]]] = {
     "submit": _submit,
     "rows": _rows,
     "find": _find,

@@ -28,6 +28,10 @@ class LocalLedger:
     def rows(self, keys: Sequence[str]) -> list[Row | None]:
         return self._queries.rows(keys)
 
+    def stored(self, keys: Sequence[str]) -> list[bytes | None]:
+        """`rows` as bytes: who asks from another process makes rows of them."""
+        return self._queries.stored(keys)
+
     async def read(self, keys: Sequence[str]) -> list[Row | None]:
         return await asyncio.to_thread(self._queries.rows, keys)
 

@@ -47,16 +47,21 @@ class Queries:
 
     def rows(self, keys: Sequence[str]) -> list[Row | None]:
         """See `client.Ledger.rows`."""
-        found: dict[str, Row] = {}
+        stored = zip(keys, self.stored(keys), strict=True)
+        return [None if data is None else state.from_bytes(key, data) for key, data in stored]
+
+    def stored(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The committed rows under these keys as bytes, for who passes them on."""
+        found: dict[str, bytes] = {}
         others = [key for key in keys if not key.startswith(PACK_PREFIX)]
         with self._reading() as session:
             for start in range(0, len(others), KEYS_MAX):
                 wanted = STATE.c.key.in_(others[start : start + KEYS_MAX])
                 for key, data in session.execute(select(STATE.c.key, STATE.c.value).where(wanted)):
-                    found[key] = state.from_bytes(key, data)
+                    found[key] = data
             for key in keys:
                 if key.startswith(PACK_PREFIX) and (decided := _decided(session, key)) is not None:
-                    found[key] = decided
+                    found[key] = state.to_bytes(decided)
         return [found.get(key) for key in keys]
 
     def find(self, kind: str, *, after: str = "", limit: int = 100) -> list[tuple[str, Row]]:

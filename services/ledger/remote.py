@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
+from contracts import state
 from contracts.commands import Request
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
@@ -188,4 +189,4 @@ def _outcomes(values: list[Any], was_sent_twice: bool) -> list[Outcome]:
 
 
 def _rows(keys: Sequence[str], found: list[Any]) -> list[Row | None]:
-    return [wireform.to_row(key, values) for key, values in zip(keys, found, strict=True)]
+    return [None if data is None else state.from_bytes(key, data) for key, data in zip(keys, found, strict=True)]

@@ -13,7 +13,7 @@ import cbor2
 from contracts import commands, state
 from contracts.commands import Request
 from contracts.effects import Posting, Reason
-from contracts.state import Decided, Row
+from contracts.state import Decided
 from services.ledger.client import Accepted, Declined, Failed, Head, Outcome, PackEvidence, Recorded, Reused, Running
 
 PATH: Final = "/internal/ledger/"
@@ -94,19 +94,6 @@ _OUTCOMES: Final[dict[int, Callable[..., Outcome]]] = {
     _RUNNING: Running,
     _FAILED: Failed,
 }
-
-
-def of_row(row: Row | None) -> Sequence[Any] | None:
-    """A row's fields; its key says of which kind it is."""
-    return None if row is None else state.values(row)
-
-
-def to_row(key: str, values: Sequence[Any] | None) -> Row | None:
-    """The row under `key` that has these fields."""
-    if values is None:
-        return None
-    row: Row = state.of_values(state.ROWS[key.partition("/")[0]], values)
-    return row
 
 
 def of_recorded(recorded: Recorded) -> list[Any]:

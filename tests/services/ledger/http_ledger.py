@@ -13,7 +13,7 @@ from benchmarks import servers
 from contracts.wire import signatures
 from services import problems
 from services.ledger.app import internal_router, log_router
-from services.ledger.client import Ledger
+from services.ledger.local import LocalLedger
 from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.queries import Queries
 from tests.services.ledger import builders
@@ -37,7 +37,7 @@ class _Announced(uvicorn.Server):
         self.listens.set()
 
 
-def application(ledger: Ledger, queries: Queries) -> FastAPI:
+def application(ledger: LocalLedger, queries: Queries) -> FastAPI:
     """Both faces, with problems as every program answers them."""
     app = FastAPI()
     problems.install(app)
