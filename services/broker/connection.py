@@ -31,9 +31,7 @@ class Connection(BrokerProtocolHandler):
     dialect  what a client of MQTT 5 asked for; None for one of 3.1.1
     """
 
-    def __init__(
-        self, plugins: PluginManager[BrokerContext], publish: Publish, dialect: Dialect | None = None
-    ) -> None:
+    def __init__(self, plugins: PluginManager[BrokerContext], publish: Publish, dialect: Dialect | None) -> None:
         super().__init__(plugins)
         self.dialect = dialect
         self._publish = publish
@@ -103,8 +101,9 @@ class Connection(BrokerProtocolHandler):
         packet = message.build_publish_packet(dup=dup)
         if self.dialect is None or self.dialect.takes(packet.to_bytes()):
             await self._send_packet(packet)
-        elif session.inflight_out.pop(message.packet_id, None) is not None:
+        elif message.packet_id is not None:
             # MQTT 5, 3.1.2.11.4: what is too large for the client counts as delivered.
+            del session.inflight_out[message.packet_id]
             self._window.release()
 
     def _attached(self) -> Session:

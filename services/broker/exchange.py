@@ -110,7 +110,7 @@ class Exchange(Broker):
         kept, earlier = self._sessions.get(str(asked.client_id), (None, None))
         if (expiry := self._expiries.pop(str(asked.client_id), None)) is not None:
             expiry.cancel()
-        if kept is not None and not kept.clean_session and not starts_clean:
+        if kept is not None and _expiry_s(kept, earlier) and not starts_clean:
             kept.keep_alive, kept.parent = asked.keep_alive, 1
             kept.clean_session = asked.clean_session
             session = kept
@@ -150,9 +150,8 @@ class Exchange(Broker):
         if self._sessions.get(client_id, (None, None))[1] is not handler:
             return  # the client is back already, on another connection
         session.transitions.disconnect()
-        dialect = handler.dialect if isinstance(handler, Connection) else None
-        expiry_s = NEVER_EXPIRES_S if dialect is None else dialect.session_expiry_s
-        if session.clean_session or expiry_s == 0:
+        expiry_s = _expiry_s(session, handler)
+        if expiry_s == 0:
             await self._end(client_id)
         elif expiry_s != NEVER_EXPIRES_S:
             loop = asyncio.get_running_loop()
@@ -160,8 +159,9 @@ class Exchange(Broker):
 
     async def _end(self, client_id: str) -> None:
         self._expiries.pop(client_id, None)
-        session, _ = self._sessions.pop(client_id)
-        await self._forget(session)
+        session, _ = self._sessions.pop(client_id, (None, None))
+        if session is not None:
+            await self._forget(session)
 
     async def _forget(self, session: Session) -> None:
         await self._del_all_subscriptions(session)
@@ -221,3 +221,10 @@ class Exchange(Broker):
             for topic, retained in self._retained_messages.items()
             if topic_filter in topics.filters_matching(topic)
         ]
+
+
+def _expiry_s(session: Session, handler: BrokerProtocolHandler | None) -> int:
+    """Return how long the session outlives its connection, as the client asked last."""
+    if isinstance(handler, Connection) and handler.dialect is not None:
+        return handler.dialect.session_expiry_s
+    return 0 if session.clean_session else NEVER_EXPIRES_S

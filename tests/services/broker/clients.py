@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from services.broker.accounts import Login
@@ -27,10 +29,12 @@ class Client:
         self._changed = threading.Condition()
         self._events: set[str] = set()
         self._reason: ReasonCode | None = None
+        self.told: Properties | None = None
+        self.subscription_reasons: list[ReasonCode] = []
         self.session_present = False
         paho.on_connect = self._on_connect
         paho.on_disconnect = lambda *_: self._note("gone")
-        paho.on_subscribe = lambda _paho, _data, message_id, *_: self._note(f"subscribed {message_id}")
+        paho.on_subscribe = self._on_subscribe
         paho.on_message = self._on_message
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
@@ -65,11 +69,17 @@ class Client:
             raise Refused(str(self._reason))
 
     def _on_connect(
-        self, _paho: mqtt.Client, _data: object, flags: mqtt.ConnectFlags, reason: ReasonCode, _more: object
+        self, _paho: mqtt.Client, _data: object, flags: mqtt.ConnectFlags, reason: ReasonCode, told: Properties | None
     ) -> None:
         with self._changed:
-            self.session_present, self._reason = flags.session_present, reason
+            self.session_present, self._reason, self.told = flags.session_present, reason, told
             self._changed.notify_all()
+
+    def _on_subscribe(
+        self, _paho: mqtt.Client, _data: object, message_id: int, reasons: list[ReasonCode], _more: object
+    ) -> None:
+        self.subscription_reasons = reasons
+        self._note(f"subscribed {message_id}")
 
     def _on_message(self, paho: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         # Before the test hears of it: a test that leaves then has acknowledged what it has heard.
@@ -95,7 +105,10 @@ def connected(
     acknowledges: bool = True,
     will_topic: str | None = None,
 ) -> Iterator[Client]:
-    """A client logged in as `login`, gone with the block; raises Refused. `client_id` is else the user name."""
+    """A client of MQTT 3.1.1 logged in as `login`, gone with the block; raises Refused.
+
+    `client_id` is else the user name.
+    """
     paho = mqtt.Client(
         CallbackAPIVersion.VERSION2,
         client_id=login.username if client_id is None else client_id,
@@ -103,15 +116,56 @@ def connected(
         manual_ack=True,
         reconnect_on_failure=False,
     )
+    client = _logging_in(paho, login, acknowledges=acknowledges, will_topic=will_topic)
+    paho.connect("127.0.0.1", port)
+    with _served(client):
+        yield client
+
+
+@contextmanager
+def connected_v5(
+    port: int,
+    login: Login,
+    *,
+    client_id: str | None = None,
+    clean_start: bool = True,
+    session_expiry_s: int = 0,
+    acknowledges: bool = True,
+    will_topic: str | None = None,
+    receive_maximum: int = 65_535,
+    packet_bytes_max: int = 268_435_455,
+) -> Iterator[Client]:
+    """A client of MQTT 5, as `connected` is one of 3.1.1."""
+    paho = mqtt.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=login.username if client_id is None else client_id,
+        protocol=MQTTProtocolVersion.MQTTv5,
+        manual_ack=True,
+        reconnect_on_failure=False,
+    )
+    client = _logging_in(paho, login, acknowledges=acknowledges, will_topic=will_topic)
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = session_expiry_s
+    properties.ReceiveMaximum = receive_maximum
+    properties.MaximumPacketSize = packet_bytes_max
+    paho.connect("127.0.0.1", port, clean_start=clean_start, properties=properties)
+    with _served(client):
+        yield client
+
+
+def _logging_in(paho: mqtt.Client, login: Login, *, acknowledges: bool, will_topic: str | None) -> Client:
     paho.username_pw_set(*login)
     if will_topic is not None:
         paho.will_set(will_topic, b"last will", qos=1)
-    client = Client(paho, acknowledges=acknowledges)
-    paho.connect("127.0.0.1", port)
-    paho.loop_start()
+    return Client(paho, acknowledges=acknowledges)
+
+
+@contextmanager
+def _served(client: Client) -> Iterator[None]:
+    client.paho.loop_start()
     try:
         client.wait_until_answered()
-        yield client
+        yield
     finally:
-        paho.disconnect()
-        paho.loop_stop()
+        client.paho.disconnect()
+        client.paho.loop_stop()
