@@ -35,7 +35,11 @@ def choose_level(draft: Draft, command: ChooseLevel) -> Effects | Rejected:
         return Rejected(Reason.UNKNOWN_CUSTOMER)
     if command.level not in draft.programme.levels_bp:
         return Rejected(Reason.UNKNOWN_LEVEL)
-    present = customer.level if draft.at_s >= customer.level_from_s else customer.level_before
+    is_settled = draft.at_s >= customer.level_from_s
+    if is_settled and command.level == customer.level:
+        # Else what was measured before the last change would be paid at the level after it.
+        return draft.effects(level=customer.level, effective_s=customer.level_from_s)
+    present = customer.level if is_settled else customer.level_before
     from_s = draft.programme.next_local_midnight_s(draft.at_s)
     changed = replace(customer, level=command.level, level_before=present, level_from_s=from_s)
     draft.put(state.customer_key(command.customer_id), changed)

@@ -60,6 +60,8 @@ class Caller(ABC):
     def _call(self, method: str, path: str, **request: Any) -> Any:
         response = self._send(method, path, request)
         if response.status_code == httpx.codes.UNAUTHORIZED:
+            # Who asks for a token shows no old one beside the credentials (RFC 6749 2.3).
+            self._http.headers.pop("Authorization", None)
             self._http.headers["Authorization"] = f"Bearer {self.token()}"
             response = self._send(method, path, request)
         return _json(f"{method} {path}", response)

@@ -6,19 +6,15 @@ can mend is one line on standard error and an exit code that is not 0.
 
 import functools
 import json
+import os
 import signal
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
-
-from contracts import programmes
-from contracts.check import NoVectors
-from contracts.check import check as check_vectors
-from services import settings as settings_of
-from services.plain_errors import in_one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,15 +37,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the
 
 
 def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what the operator can mend into one line and exit code 1; Ctrl-C into 130."""
+    """Turn what the operator can mend into one line and exit code 1."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            raise typer.Exit(128 + signal.SIGINT) from None
         except Exception as error:
+            from services.plain_errors import in_one_line
+
             line = in_one_line(error)
             if line is None:
                 raise
@@ -60,8 +56,19 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def main() -> None:
-    """Entry point of the `sparks` command."""
+    """Entry point of the `sparks` command: Ctrl-C and SIGTERM end it in good order, with 128 + the signal's number.
+
+    Nobody else on the machine reads what it writes.
+    """
+    os.umask(0o077)
+    # A shell without job control starts what it puts in the background deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
     app()
+
+
+def _terminate(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)
 
 
 # The main job
@@ -83,9 +90,11 @@ def demo(
     Then serves on (API docs at /docs) until Ctrl-C, unless --once. The data lie in `demo` below SPARKS_DATA_DIR; what
     an earlier demo left there is kept as `demo.previous`.
     """
+    from services.settings import load
     from services.stage import show_demo
 
-    show_demo(settings_of.load(), homes=homes, days=days, pace=speed, once=once, as_json=as_json)
+    if not show_demo(load(), homes=homes, days=days, pace=speed, once=once, as_json=as_json):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -109,10 +118,13 @@ def replay(  # noqa: PLR0917 (each is an option of the command)
     Reads flows files (CSV: home,start,interval_s,pv_wh,load_wh,charge_wh,discharge_wh,import_wh,export_wh[,soc_pct])
     and households folders (Building_*.csv with homes.csv). A row that cannot be read is counted and named.
     """
+    from contracts import programmes
+    from services.settings import load
     from services.stage import ReplayChoices, show_replay
 
-    if level not in programmes.load().levels_bp:
-        raise typer.BadParameter(f"a level is one of {', '.join(programmes.load().levels_bp)}", param_hint="--level")
+    levels = programmes.load().levels_bp
+    if level not in levels:
+        raise typer.BadParameter(f"a level is one of {', '.join(levels)}", param_hint="--level")
     choices = ReplayChoices(
         paths=paths,
         has_battery=not no_battery,
@@ -122,7 +134,8 @@ def replay(  # noqa: PLR0917 (each is an option of the command)
         last=to.date() if to else None,
         export=export,
     )
-    show_replay(settings_of.load(), choices, as_json=as_json)
+    if not show_replay(load(), choices, as_json=as_json):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -134,9 +147,10 @@ def serve(
     ] = False,
 ) -> None:
     """Run one service, or all of them in one process, until Ctrl-C or SIGTERM. Settings: SPARKS_* and .env."""
+    from services.settings import load
     from services.stage import serve as serve_service
 
-    chosen = settings_of.load()
+    chosen = load()
     if accept_clock:
         chosen = chosen.model_copy(update={"accept_clock": True})
     serve_service(chosen, service)
@@ -148,9 +162,10 @@ def broker_accounts(
     path: Annotated[Path, typer.Argument(help="Mosquitto's dynamic-security file.")],
 ) -> None:
     """Begin Mosquitto's accounts: its administrator and the platform. A file that is there is left as it is."""
+    from services.settings import load
     from services.upkeep import first_broker_accounts
 
-    first_broker_accounts(settings_of.load(), path)
+    first_broker_accounts(load(), path)
     typer.echo(f"{path}: the broker knows its administrator and the platform", err=True)
 
 
@@ -164,9 +179,10 @@ def verify_ledger(as_json: Json = False) -> None:
 
     Exit code 1, and the index of each entry, where anything differs.
     """
+    from services.settings import load
     from services.stage import show_verification
 
-    if not show_verification(settings_of.load(), as_json=as_json):
+    if not show_verification(load(), as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -177,11 +193,14 @@ def check_contracts(
     as_json: Json = False,
 ) -> None:
     """Run vectors of another implementation against the contracts; exit code 1 on any difference."""
+    from contracts import programmes
+    from contracts.check import NoVectors, check
+
     try:
         document = json.loads(vectors.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise NoVectors(f"{vectors} is not JSON: {error}") from None
-    tally = check_vectors(document, programmes.load())
+    tally = check(document, programmes.load())
     for line in tally.differences:
         typer.echo(line, err=as_json)
     differ = tally.steps - tally.agreed

@@ -144,6 +144,15 @@ def migrate(url: str) -> None:
         command.upgrade(config, "heads")
 
 
+def require_current(url: str) -> None:
+    """Raise OtherSchema unless the schema is of just this program's version; changes nothing."""
+    with _migrating(url) as (connection, config):
+        found = set(MigrationContext.configure(connection).get_current_heads())
+        if found != set(ScriptDirectory.from_config(config).get_heads()):
+            version = ", ".join(sorted(found)) or "none"
+            raise OtherSchema(f"the database is of version {version}, which this program is not")
+
+
 def unmigrate(url: str) -> None:
     """Take every table of ours away again, with all that is in them."""
     with _migrating(url) as (_, config):

@@ -250,7 +250,7 @@ def _summary(platform: Platform, story: Story) -> dict[str, Any]:
     return {
         "homes": len(story.homes),
         "days": story.days,
-        "packs": {"measured": story.packs_sent, **platform.messages()},
+        "packs": {"sent": story.packs_sent, **platform.messages()},
         "energy_wh": {flow: sum(harvest.flows_wh[flow] for harvest in by_unit.values()) for flow in FLOWS},
         "micro_sparks": rules,
         "avoided_mg_co2e": sum(harvest.avoided_mg_co2e for harvest in by_unit.values()),

@@ -60,8 +60,9 @@ def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # What Alembic says of each start is of no use to anybody.
-    logging.getLogger("alembic").setLevel(max(level, logging.WARNING))
+    # What these say of each start and each connection is of no use to anybody.
+    for library in ("alembic", "amqtt", "transitions"):
+        logging.getLogger(library).setLevel(max(level, logging.WARNING))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

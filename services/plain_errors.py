@@ -6,17 +6,20 @@ from typing import Final
 import sqlalchemy.exc
 
 from contracts.check import NoVectors
+from device_sim.fleet import FleetFailed
 from device_sim.measured.rows import UnreadableFile
 from device_sim.outbox import OutboxFailed
 from device_sim.people import CallFailed
 from services.broker.embedded import PortInUse
 from services.broker.mosquitto import ControlFailed
 from services.database import DatabaseUnavailable, OtherSchema
+from services.demo import DemoStuck
 from services.embedded import AddressInUse, UnknownService, UnusableSettings
 from services.keys import KeyFileUnusable
 from services.ledger.client import LedgerUnavailable
 from services.ledger.connection import AnotherWriter
 from services.ledger.writer import ClockNeedsAcceptance, OtherContracts, OtherLedger
+from services.replay import ReplayStuck
 from services.settings import BadSettings
 from services.upkeep import NoLedger
 
@@ -28,6 +31,8 @@ MENDABLE: Final = (
     ClockNeedsAcceptance,
     ControlFailed,
     DatabaseUnavailable,
+    DemoStuck,
+    FleetFailed,
     KeyFileUnusable,
     LedgerUnavailable,
     NoLedger,
@@ -37,6 +42,7 @@ MENDABLE: Final = (
     OtherSchema,
     OutboxFailed,
     PortInUse,
+    ReplayStuck,
     UnknownService,
     UnreadableFile,
     UnusableSettings,

@@ -15,8 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE: Final = "application/problem+json"
-BODY_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Ten thousand units in one call need about 3 MiB."""
+BODY_BYTES_MAX: Final = 64 * 1024
+LARGE_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Ten thousand units in one call need about 3 MiB; only callers with a token get so far."""
+_LARGE_BODIES: Final = ("/v1/devices", "/internal/")
+FIELDS_SHOWN_MAX: Final = 20
+"""More errors in one body than anybody reads would take long to list."""
 
 STATUS_BY_CODE: Final[Mapping[str, int]] = {
     # HTTP itself
@@ -146,7 +150,7 @@ class Problem(HTTPException):
 
 
 def install(app: FastAPI, *, code_by_exception: Mapping[type[Exception], str] | None = None) -> None:
-    """Make every error of `app` a problem, and refuse bodies above BODY_BYTES_MAX.
+    """Make every error of `app` a problem, and refuse bodies that are too large.
 
     code_by_exception  what a foreign exception means to a client, such as the ledger's LedgerUnavailable
     """
@@ -233,7 +237,7 @@ async def _of_validation(_request: Request, error: Exception) -> Response:
     elif missing := _missing_header(errors):
         problem = Problem(_CODE_BY_MISSING_HEADER[missing], f"This call needs the header {missing}.")
     else:
-        fields = [{"field": _field_name(one["loc"]), "message": one["msg"]} for one in errors]
+        fields = [{"field": _field_name(one["loc"]), "message": one["msg"]} for one in errors[:FIELDS_SHOWN_MAX]]
         problem = Problem(
             "validation_failed", "The request does not have the shape asked for.", extras={"fields": fields}
         )
@@ -273,7 +277,7 @@ def _field_name(location: tuple[int | str, ...]) -> str:
 
 
 class _BodyLimit:
-    """ASGI middleware: a body above BODY_BYTES_MAX is refused before more than that is in memory."""
+    """ASGI middleware: a body above its limit is refused before more than that is in memory."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -283,13 +287,15 @@ class _BodyLimit:
             await self._app(scope, receive, send)
             return
         received_bytes = 0
+        is_large = scope["path"].startswith(_LARGE_BODIES)
+        bytes_max = LARGE_BODY_BYTES_MAX if is_large else BODY_BYTES_MAX
 
         async def receive_counted() -> Message:
             nonlocal received_bytes
             message = await receive()
             received_bytes += len(message.get("body", b""))
-            if received_bytes > BODY_BYTES_MAX:
-                raise Problem("body_too_large", f"A body has at most {BODY_BYTES_MAX} bytes.")
+            if received_bytes > bytes_max:
+                raise Problem("body_too_large", f"A body has at most {bytes_max} bytes.")
             return message
 
         await self._app(scope, receive_counted, send)

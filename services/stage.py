@@ -4,6 +4,7 @@ Owns the presentation of the demo, the replay, a verification and a serving proc
 """
 
 import json
+import logging
 import shutil
 import signal
 import sys
@@ -27,6 +28,16 @@ from services.settings import Settings
 from services.upkeep import require_same_version, verify
 
 DISK_BYTES_MIN: Final = 200_000_000
+WIDE: Final = 140
+"""Columns of a table that nobody looks at on a terminal."""
+OUTCOMES: Final = {
+    "accepted": "earned what it is worth",
+    "refused": "on the ledger, for nothing",
+    "quarantined": "set aside for people",
+    "duplicate": "known already",
+    "void": "declared lost by the unit",
+    "waiting": "until its turn or time comes",
+}
 IN_ONE_PROCESS: Final = {"database_url": None, "broker_url": None, "ledger_url": None}
 """The demo and a replay stand alone, whatever the settings say of a deployed platform."""
 
@@ -47,14 +58,14 @@ class ReplayChoices:
 # The demo
 
 
-def show_demo(settings: Settings, *, homes: int, days: int, pace: float | None, once: bool, as_json: bool) -> None:
-    """Run the demo, print its summary, and serve on unless `once`."""
+def show_demo(settings: Settings, *, homes: int, days: int, pace: float | None, once: bool, as_json: bool) -> bool:
+    """Run the demo, print its summary, and serve on unless `once`; did all go as it should?"""
     from services import demo
 
     folder = settings.data_dir / "demo"
     clock = SimulatedClock(demo.first_moment_s())
     chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS})
-    configure_logging(level=30)
+    configure_logging(level=logging.ERROR)
     with Platform(chosen, clock, on_open=lambda: _make_room(folder)) as platform:
         with _bars() as show:
             summary = demo.demo(platform, homes=homes, days=days, folder=folder / "units", pace=pace, on_progress=show)
@@ -63,6 +74,7 @@ def show_demo(settings: Settings, *, homes: int, days: int, pace: float | None, 
         if not once:
             _say(f"Serving on {platform.base_url} (API docs at {platform.base_url}/docs) until Ctrl-C.")
             _wait_for_the_end()
+    return bool(summary["ledger"]["verified"]) and "refund" in summary["purchase"]
 
 
 def _make_room(folder: Path) -> None:
@@ -80,8 +92,8 @@ def _make_room(folder: Path) -> None:
 
 def _print_demo(summary: dict[str, Any], as_json: bool) -> None:
     console = Console(stderr=as_json, highlight=False)
-    packs, energy = summary["packs"], summary["energy_wh"]
-    console.print(_table("Packs", [(name, f"{value:,}") for name, value in _flat(packs)]))
+    energy = summary["energy_wh"]
+    console.print(_table("Packs: signed readings", list(_pack_lines(summary["packs"]))))
     kwh = [(name.removesuffix("_wh"), f"{wh / 1_000:,.1f} kWh") for name, wh in energy.items()]
     console.print(_table("Energy", kwh))
     sparks = [(rule, _sparks(micro_sparks)) for rule, micro_sparks in summary["micro_sparks"].items()]
@@ -98,6 +110,16 @@ def _print_demo(summary: dict[str, Any], as_json: bool) -> None:
         sys.stdout.flush()
 
 
+def _pack_lines(packs: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was sent, and what became of each message; the lines below `received` add up to it."""
+    yield "sent by the homes", f"{packs['sent']:,}"
+    yield "received (some were sent again)", f"{packs.get('received', 0):,}"
+    for outcome, meaning in OUTCOMES.items():
+        yield f"  {outcome}: {meaning}", f"{packs.get(outcome, 0):,}"
+        for reason, n in packs.get(f"{outcome}_by_reason", {}).items():
+            yield f"      {reason}", f"{n:,}"
+
+
 def _purchase_lines(purchase: dict[str, Any]) -> Iterator[tuple[str, str]]:
     hold = purchase["hold"]
     if hold["status"] == "declined":
@@ -107,19 +129,20 @@ def _purchase_lines(purchase: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield f"hold of ${hold['amount_cents'] / 100:.2f}", f"{_sparks(hold['micro_sparks'])} ({hold['status']})"
     captured = purchase["capture"]
     yield "capture", f"{_sparks(captured['micro_sparks'])} ({captured['status']})"
-    yield "refund", purchase["refund"]["status"]
+    refund = purchase["refund"]
+    yield f"refund of ${refund['refunded_cents'] / 100:.2f}", f"{_sparks(refund['refunded_micro_sparks'])} back"
     yield "balance after", _sparks(purchase["after"]["balance_micro_sparks"])
 
 
 # The replay
 
 
-def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) -> None:
-    """Read the files, replay them on a platform of its own in a temporary folder, print what became of them."""
+def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) -> bool:
+    """Replay files on a platform of its own in a temporary folder, print what became of them; is the ledger sound?"""
     from device_sim.measured import reading, rows
     from services import replay
 
-    configure_logging(level=30)
+    configure_logging(level=logging.ERROR)
     measured = reading.read(choices.paths, start=choices.start, has_battery=choices.has_battery)
     from_s = rows.local_midnight_s(choices.first) if choices.first else -(2**62)
     to_s = rows.local_midnight_s(choices.last + timedelta(days=1)) if choices.last else 2**62
@@ -139,7 +162,9 @@ def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) ->
             )
     if choices.export:
         replayed.export(choices.export)
-    _print_replay(replayed.summary(), as_json)
+    summary = replayed.summary()
+    _print_replay(summary, as_json)
+    return bool(summary["ledger"]["verified"])
 
 
 def _print_replay(summary: dict[str, Any], as_json: bool) -> None:
@@ -152,7 +177,8 @@ def _print_replay(summary: dict[str, Any], as_json: bool) -> None:
         sparks = _sparks(sum(home["micro_sparks"].values()))
         counts = [str(home["packs"]), str(home["intervals"]), refused or "0", str(home["unreadable"])]
         table.add_row(home["home"], *counts, *kwh, sparks)
-    Console(stderr=as_json, highlight=False).print(table)
+    console = Console(stderr=as_json, highlight=False)
+    Console(stderr=as_json, highlight=False, width=None if console.is_terminal else WIDE).print(table)
     ledger = summary["ledger"]
     verified = "verified" if ledger["verified"] else "NOT VERIFIED"
     _say(f"{ledger['size']} entries, root {ledger['root']}, {verified}")
@@ -224,14 +250,6 @@ def _table(title: str, rows: list[tuple[str, str]]) -> Table:
     for name, value in rows:
         table.add_row(name, value)
     return table
-
-
-def _flat(counts: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    for name, value in counts.items():
-        if isinstance(value, dict):
-            yield from ((f"{name}: {reason}", n) for reason, n in value.items())
-        else:
-            yield name, value
 
 
 def _sparks(micro_sparks: int) -> str:

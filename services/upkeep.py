@@ -26,6 +26,7 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None]) -> dict[
         raise NoLedger(f"there is no ledger in {settings.data_dir}; SPARKS_DATA_DIR says where it is")
     if not settings.keys_dir.exists():
         raise NoLedger(f"there are no keys in {settings.keys_dir}; SPARKS_DATA_DIR says where they are")
+    database.require_current(settings.database)
     engine = database.engine(settings.database)
     public_key = Keys(settings.keys_dir).public_key(Use.LOG)
     try:
@@ -41,7 +42,7 @@ def require_same_version(folder: Path) -> None:
     path = folder / DATABASE_FILE
     if not path.exists():
         return
-    database.migrate(f"sqlite:///{path}")
+    database.require_current(f"sqlite:///{path}")
     engine = database.engine(f"sqlite:///{path}")
     try:
         queries = Queries(engine, programmes.load(PROGRAMME))

@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 class ClockNeedsAcceptance(Exception):
-    """The last entry is more than a day old: is the clock right? `--accept-clock` says so."""
+    """The last entry is more than a day away from the clock: is that right? `--accept-clock` says so."""
 
 
 class OtherContracts(Exception):
@@ -268,6 +268,11 @@ class Writer:
             had, have = last.entry.contract_version.hex()[:12], self._version.hex()[:12]
             raise OtherContracts(f"entry {last.index} was executed by contract set {had}; this program has {have}")
         stopped_s = self._clock.now_s() - last.entry.at_s
+        if is_start and stopped_s < -DAY_S and not self._accept_clock:
+            raise ClockNeedsAcceptance(
+                f"the clock is {-stopped_s // DAY_S} days behind the last entry, and ledger time would stand still; "
+                "set it right, or start with --accept-clock"
+            )
         if is_start and stopped_s > DAY_S and not self._accept_clock:
             raise ClockNeedsAcceptance(
                 f"the last entry is {stopped_s // DAY_S} days old; if the clock is right, start with --accept-clock"

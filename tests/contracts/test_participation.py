@@ -207,3 +207,14 @@ def test_a_holder_who_claims_the_unit_again_is_no_earlier_holder() -> None:
     done(view, ClaimUnit("ann", b"n" * 32))
 
     assert done(view, a_record())["micro_sparks"] > 0
+
+
+def test_the_level_that_holds_chosen_again_leaves_the_one_before_it_alone() -> None:
+    view = a_ledger()
+    done(view, ChooseLevel("ann", "partner"))
+    view.at_s += 2 * DAY_S
+    before = customer(view)
+
+    done(view, ChooseLevel("ann", "partner"))
+
+    assert customer(view) == before

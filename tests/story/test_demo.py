@@ -23,7 +23,7 @@ def test_a_day_of_four_homes_ends_with_a_summary_that_adds_up(tmp_path: Path) ->
     summary = json_of(sparks(tmp_path / "data", "demo", "--homes", 4, "--once", "--json", settings=ports()))
 
     packs, energy, purchase = summary["packs"], summary["energy_wh"], summary["purchase"]
-    assert packs["measured"] == 4 * 288
+    assert packs["sent"] == 4 * 288
     assert packs["received"] == sum(packs.get(outcome, 0) for outcome in OUTCOMES)
     assert packs["quarantined_by_reason"] == {"bad_signature": 1}
     assert packs["duplicate"] >= 1

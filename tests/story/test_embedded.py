@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from services import database
 from services.clock import SimulatedClock
@@ -34,6 +35,23 @@ def test_measured_watt_hours_become_sparks_and_pay(tmp_path: Path) -> None:
         assert told["after"]["balance_micro_sparks"] == 100_000_000
         assert platform.verified_head()["verified"]
         assert_books_hold(platform.engine)
+
+
+def test_a_unit_that_speaks_mqtt_5_earns_and_pays_as_well(tmp_path: Path) -> None:
+    with Platform(settings_in(tmp_path / "data"), SimulatedClock(MONDAY_NOON_S)) as platform:
+        with closing(platform.operator()) as operator:
+            told = measure_earn_and_pay(
+                platform.base_url,
+                platform.broker_url,
+                operator,
+                tmp_path / "unit",
+                MONDAY_NOON_S,
+                protocol=MQTTProtocolVersion.MQTTv5,
+            )
+
+        assert told["before"]["balance_micro_sparks"] == 200_000_000
+        assert told["after"]["balance_micro_sparks"] == 100_000_000
+        assert platform.messages()["accepted"] == 12
 
 
 def test_after_a_restart_everything_is_still_there(tmp_path: Path) -> None:
@@ -91,3 +109,19 @@ def test_a_schema_that_nobody_here_knows_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(database.OtherSchema):
         require_same_version(tmp_path)
+
+
+def test_a_caller_signs_in_again_when_the_token_has_expired(tmp_path: Path) -> None:
+    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
+        with closing(platform.operator()) as operator:
+            operator.deposit(100, "first")
+            platform.simulated_clock.advance_to(MONDAY_NOON_S + 3_600)
+            operator.deposit(100, "second")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/customers", 413), ("/v1/devices", 401)])
+def test_only_calls_that_need_it_take_large_bodies(tmp_path: Path, path: str, status: int) -> None:
+    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
+        answer = httpx.post(f"{platform.base_url}{path}", content=b'{"x": "' + b"y" * 100_000 + b'"}')
+
+    assert answer.status_code == status

@@ -133,6 +133,18 @@ def test_a_start_long_after_the_last_entry_needs_somebody_to_accept_the_clock(da
         assert accepted.at_s == NOON_S + DAY_S + 1
 
 
+def test_a_start_more_than_a_day_before_the_last_entry_needs_to_be_accepted(database_url):
+    with running(database_url):
+        pass
+    early = SimulatedClock(NOON_S - DAY_S - 1)
+
+    with pytest.raises(ClockNeedsAcceptance, match="behind the last entry"), running(database_url, clock=early):
+        pass
+    with running(database_url, clock=early, accept_clock=True) as books:
+        (accepted,) = books.accept(fund())
+        assert accepted.at_s == NOON_S
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
