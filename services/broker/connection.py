@@ -37,15 +37,23 @@ class Connection(BrokerProtocolHandler):
         self._publish = publish
         self._window = asyncio.Semaphore(min(IN_FLIGHT_MAX, dialect.asked.in_flight_max if dialect else IN_FLIGHT_MAX))
         self._sending: asyncio.Task[None] | None = None
+        self._is_stopped = False
 
     async def start(self) -> None:
-        """Begin to read and to send."""
-        # Before the reader runs: amqtt makes it after, and misses a client that has left by then.
+        """Begin to read and to send; raises AMQTTError where the client is back on another connection already."""
+        if self._is_stopped:
+            raise AMQTTError("another connection of this client came while it was let in")
+        # Before the reader runs, and not again: BrokerProtocolHandler.start makes it after, and misses a client
+        # that has left by then.
         self._disconnect_waiter = asyncio.get_running_loop().create_future()
-        await super().start()
+        await super(BrokerProtocolHandler, self).start()
 
     async def stop(self) -> None:
         """End both directions; called again, it changes nothing."""
+        self._is_stopped = True
+        # A reader that is cancelled before it has begun would leave `start` and this waiting for ever.
+        if self._reader_ready is not None:
+            await self._reader_ready.wait()
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
@@ -66,7 +74,9 @@ class Connection(BrokerProtocolHandler):
 
     async def _retry_deliveries(self) -> None:
         # amqtt waits here, inside the log-in, until all is acknowledged; a slow client would never get in.
-        self._sending = asyncio.create_task(self._send_waiting())
+        # Stopped meanwhile, it takes nothing more: the session's messages are another connection's.
+        if not self._is_stopped:
+            self._sending = asyncio.create_task(self._send_waiting())
 
     async def _handle_qos0_message_flow(
         self, app_message: IncomingApplicationMessage | OutgoingApplicationMessage

@@ -29,7 +29,7 @@ class Client:
         self._changed = threading.Condition()
         self._events: set[str] = set()
         self._reason: ReasonCode | None = None
-        self.told: Properties | None = None
+        self.told: dict[str, object] = {}
         self.subscription_reasons: list[ReasonCode] = []
         self.session_present = False
         paho.on_connect = self._on_connect
@@ -72,7 +72,8 @@ class Client:
         self, _paho: mqtt.Client, _data: object, flags: mqtt.ConnectFlags, reason: ReasonCode, told: Properties | None
     ) -> None:
         with self._changed:
-            self.session_present, self._reason, self.told = flags.session_present, reason, told
+            self.session_present, self._reason = flags.session_present, reason
+            self.told = {} if told is None else told.json()  # type: ignore[no-untyped-call]
             self._changed.notify_all()
 
     def _on_subscribe(
@@ -93,6 +94,14 @@ class Client:
         with self._changed:
             self._events.add(event)
             self._changed.notify_all()
+
+
+def properties_of(packet_type: int, **values: object) -> Properties:
+    """Return the properties of a packet of MQTT 5."""
+    properties = Properties(packet_type)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
 
 
 @contextmanager
@@ -144,10 +153,12 @@ def connected_v5(
         reconnect_on_failure=False,
     )
     client = _logging_in(paho, login, acknowledges=acknowledges, will_topic=will_topic)
-    properties = Properties(PacketTypes.CONNECT)
-    properties.SessionExpiryInterval = session_expiry_s
-    properties.ReceiveMaximum = receive_maximum
-    properties.MaximumPacketSize = packet_bytes_max
+    properties = properties_of(
+        PacketTypes.CONNECT,
+        SessionExpiryInterval=session_expiry_s,
+        ReceiveMaximum=receive_maximum,
+        MaximumPacketSize=packet_bytes_max,
+    )
     paho.connect("127.0.0.1", port, clean_start=clean_start, properties=properties)
     with _served(client):
         yield client
