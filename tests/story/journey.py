@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import httpx
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from contracts.wire.packs import Interval
 from device_sim.fleet import Fleet, Provision
@@ -29,7 +30,13 @@ def platform_keys(base_url: str) -> PlatformKeys:
 
 
 def measure_earn_and_pay(
-    base_url: str, broker_url: str, operator: Operator, folder: Path, now_s: int
+    base_url: str,
+    broker_url: str,
+    operator: Operator,
+    folder: Path,
+    now_s: int,
+    *,
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311,
 ) -> dict[str, Any]:
     """A unit publishes twelve hours; its owner buys for 100 cents. What the customer has before and after."""
     provision = Provision(
@@ -58,7 +65,7 @@ def measure_earn_and_pay(
         fleet = Fleet(
             folder,
             [provision],
-            broker=broker_at(broker_url),
+            broker=broker_at(broker_url, protocol=protocol),
             logins={provision.device_id: login},
             platform=platform_keys(base_url),
             now_s=lambda: now_s,
