@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from contracts.units import DAY_S, HOUR_S
-from contracts.wire.packs import Interval
+from contracts.wire.packs import FLOWS, Interval
 from contracts.wire.receipts import EventCall
 from device_sim import household
 from device_sim.fleet import Fleet, Provision
@@ -24,8 +24,8 @@ from device_sim.measured.rows import local_midnight_s, local_month
 from device_sim.mischief import Mischief
 from device_sim.people import Customer, Operator, Shop
 from device_sim.publisher import Login, broker_at
-from services.embedded import Platform
-from services.harvest import FLOWS, harvests
+from services.harvest import harvests
+from services.rehearsal import Rehearsal
 
 DAY: Final = date(2026, 7, 7)
 INTERVAL_S: Final = 300
@@ -83,7 +83,7 @@ def first_moment_s() -> int:
 
 
 def demo(
-    platform: Platform, *, homes: int, days: int, folder: Path, pace: float | None, on_progress: Progress
+    platform: Rehearsal, *, homes: int, days: int, folder: Path, pace: float | None, on_progress: Progress
 ) -> dict[str, Any]:
     """Live through the days and buy something; the summary as a JSON object.
 
@@ -110,7 +110,7 @@ def demo(
         return summary
 
 
-def _enrol(platform: Platform, homes: list[Home], days: int, stack: ExitStack, on_progress: Progress) -> Story:
+def _enrol(platform: Rehearsal, homes: list[Home], days: int, stack: ExitStack, on_progress: Progress) -> Story:
     operator = stack.enter_context(closing(platform.operator()))
     operator.deposit(RESERVE_CENTS * days, "demo")
     shop_client = operator.admit_shop("Maple Street Grocery", ["TILL01"], bonus_bp=500)
@@ -148,7 +148,7 @@ def _provision(home: Home, number: int) -> Provision:
     )
 
 
-def _join(platform: Platform, item: dict[str, Any]) -> Customer:
+def _join(platform: Rehearsal, item: dict[str, Any]) -> Customer:
     device_id = item["device_id"]
     customer = Customer(platform.base_url, email=f"{device_id}@example.com", password=PASSWORD)
     customer_id = customer.enroll(name=f"Resident of {device_id}", postal_code="M5V 2T6", level="saver")
@@ -170,7 +170,7 @@ def _declare_events(operator: Operator, days: int) -> None:
         )
 
 
-def _live(platform: Platform, fleet: Fleet, story: Story, pace: float | None, on_progress: Progress) -> None:
+def _live(platform: Rehearsal, fleet: Fleet, story: Story, pace: float | None, on_progress: Progress) -> None:
     start_s = first_moment_s()
     steps = story.days * DAY_S // INTERVAL_S
 
@@ -223,7 +223,7 @@ def _planned(story: Story) -> dict[str, tuple[int, Mischief]]:
     }
 
 
-def _buy(platform: Platform, story: Story) -> dict[str, Any]:
+def _buy(platform: Rehearsal, story: Story) -> dict[str, Any]:
     """Who has most buys something: a hold, a capture of less, a refund of a part."""
     richest = max(story.customers, key=lambda customer: customer.sparks()["balance_micro_sparks"])
     before = richest.sparks()
@@ -241,7 +241,7 @@ def _buy(platform: Platform, story: Story) -> dict[str, Any]:
     }
 
 
-def _summary(platform: Platform, story: Story) -> dict[str, Any]:
+def _summary(platform: Rehearsal, story: Story) -> dict[str, Any]:
     by_unit = harvests(platform.recorded(), local_month)
     rules: dict[str, int] = {}
     for harvest in by_unit.values():

@@ -14,7 +14,8 @@ from services.broker.embedded import PortInUse
 from services.broker.mosquitto import ControlFailed
 from services.database import DatabaseUnavailable, OtherSchema
 from services.demo import DemoStuck
-from services.embedded import AddressInUse, UnknownService, UnusableSettings
+from services.embedded import AddressInUse, UnusableSettings
+from services.faces import UnknownService
 from services.keys import KeyFileUnusable
 from services.ledger.client import LedgerUnavailable
 from services.ledger.connection import AnotherWriter

@@ -22,8 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from services.clock import SimulatedClock, SystemClock
-from services.embedded import Platform, Service
+from services.embedded import Platform
+from services.faces import Service
 from services.observability import configure_logging
+from services.rehearsal import Rehearsal
 from services.settings import Settings
 from services.upkeep import require_same_version, verify
 
@@ -66,7 +68,7 @@ def show_demo(settings: Settings, *, homes: int, days: int, pace: float | None, 
     clock = SimulatedClock(demo.first_moment_s())
     chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS})
     configure_logging(level=logging.ERROR)
-    with Platform(chosen, clock, on_open=lambda: _make_room(folder)) as platform:
+    with Rehearsal(chosen, clock, on_open=lambda: _make_room(folder)) as platform:
         with _bars() as show:
             summary = demo.demo(platform, homes=homes, days=days, folder=folder / "units", pace=pace, on_progress=show)
         clock.run()
@@ -152,7 +154,7 @@ def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) ->
     with _temporary_folder(settings.data_dir) as folder, _bars() as show:
         chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS, "http_port": 0, "mqtt_port": 0})
         total = sum(len(home.rows) for home in measured.homes)
-        with Platform(chosen, SimulatedClock(replay.first_moment_s(measured))) as platform:
+        with Rehearsal(chosen, SimulatedClock(replay.first_moment_s(measured))) as platform:
             replayed = replay.replay(
                 platform,
                 measured,

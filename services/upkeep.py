@@ -7,7 +7,8 @@ from typing import Any
 from contracts import execute, programmes
 from services import database
 from services.broker.mosquitto import UNIT_ACCESS, first_config
-from services.embedded import PROGRAMME, login_of
+from services.embedded import login_of
+from services.faces import PROGRAMME
 from services.keys import Keys, Use
 from services.ledger import entries
 from services.ledger import verify as verification

@@ -15,7 +15,7 @@ import yaml
 from benchmarks.servers import dynamic_security_plugin, mosquitto
 from benchmarks.stand import Service
 from device_sim.people import Operator
-from services import embedded
+from services import faces
 from services.keys import Keys
 from tests.story.journey import measure_earn_and_pay
 from tests.story.proxy import proxy, service_of
@@ -64,7 +64,7 @@ def deployed(tmp_path: Path, postgres_url: str) -> Iterator[dict[str, str]]:
 
 def test_every_service_of_compose_is_one_that_sparks_serves_or_needs() -> None:
     assert serving()[0] == "ledger"
-    assert set(serving()) == set(embedded.Service)
+    assert set(serving()) == set(faces.Service)
     assert set(COMPOSE) - set(OURS) == {"database", "broker", "proxy"}
 
 
@@ -88,3 +88,9 @@ def test_the_proxy_never_passes_on_what_is_internal() -> None:
     assert service_of("/v1/me/sparks") == "customers"
     assert service_of("/v1/authorizations/1/captures") == "gateway"
     assert service_of("/log/tile/0/000") == "ledger"
+
+
+def test_every_service_documents_the_whole_interface(deployed: dict[str, str]) -> None:
+    documented = httpx.get(f"{deployed['base_url']}/openapi.json").json()["paths"]
+
+    assert {"/v1/customers", "/v1/authorizations", "/v1/devices", "/log/checkpoint"} <= documented.keys()

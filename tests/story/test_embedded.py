@@ -10,8 +10,9 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from services import database
 from services.clock import SimulatedClock
-from services.embedded import AddressInUse, Platform
+from services.embedded import AddressInUse
 from services.ledger.writer import OtherContracts
+from services.rehearsal import Rehearsal
 from services.settings import Settings
 from services.upkeep import require_same_version
 from tests.invariants import assert_books_hold
@@ -25,7 +26,7 @@ def settings_in(folder: Path) -> Settings:
 
 
 def test_measured_watt_hours_become_sparks_and_pay(tmp_path: Path) -> None:
-    with Platform(settings_in(tmp_path / "data"), SimulatedClock(MONDAY_NOON_S)) as platform:
+    with Rehearsal(settings_in(tmp_path / "data"), SimulatedClock(MONDAY_NOON_S)) as platform:
         with closing(platform.operator()) as operator:
             told = measure_earn_and_pay(
                 platform.base_url, platform.broker_url, operator, tmp_path / "unit", MONDAY_NOON_S
@@ -38,7 +39,7 @@ def test_measured_watt_hours_become_sparks_and_pay(tmp_path: Path) -> None:
 
 
 def test_a_unit_that_speaks_mqtt_5_earns_and_pays_as_well(tmp_path: Path) -> None:
-    with Platform(settings_in(tmp_path / "data"), SimulatedClock(MONDAY_NOON_S)) as platform:
+    with Rehearsal(settings_in(tmp_path / "data"), SimulatedClock(MONDAY_NOON_S)) as platform:
         with closing(platform.operator()) as operator:
             told = measure_earn_and_pay(
                 platform.base_url,
@@ -56,11 +57,11 @@ def test_a_unit_that_speaks_mqtt_5_earns_and_pays_as_well(tmp_path: Path) -> Non
 
 def test_after_a_restart_everything_is_still_there(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "data")
-    with Platform(settings, SimulatedClock(MONDAY_NOON_S)) as platform, closing(platform.operator()) as operator:
+    with Rehearsal(settings, SimulatedClock(MONDAY_NOON_S)) as platform, closing(platform.operator()) as operator:
         measure_earn_and_pay(platform.base_url, platform.broker_url, operator, tmp_path / "unit", MONDAY_NOON_S)
         head = platform.verified_head()
 
-    with Platform(settings, SimulatedClock(MONDAY_NOON_S)) as platform:
+    with Rehearsal(settings, SimulatedClock(MONDAY_NOON_S)) as platform:
         assert platform.verified_head() == head
         counts = platform.messages()
         outcomes = ("accepted", "refused", "quarantined", "waiting", "duplicate", "void")
@@ -69,7 +70,7 @@ def test_after_a_restart_everything_is_still_there(tmp_path: Path) -> None:
 
 
 def test_the_whole_interface_is_documented_under_one_base_url(tmp_path: Path) -> None:
-    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
+    with Rehearsal(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
         document = httpx.get(f"{platform.base_url}/openapi.json").json()
         ready = httpx.get(f"{platform.base_url}/readyz")
 
@@ -84,13 +85,13 @@ def test_a_port_in_use_is_said_before_anything_is_written(tmp_path: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(data_dir=tmp_path / "data", http_port=taken.getsockname()[1], mqtt_port=0)
         with pytest.raises(AddressInUse, match="SPARKS_HTTP_PORT"):
-            Platform(settings, SimulatedClock(MONDAY_NOON_S)).__enter__()
+            Rehearsal(settings, SimulatedClock(MONDAY_NOON_S)).__enter__()
 
     assert not (tmp_path / "data").exists()
 
 
 def test_data_of_another_version_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)):
+    with Rehearsal(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)):
         pass
     require_same_version(tmp_path)
     monkeypatch.setattr("contracts.execute.version", lambda _programme: bytes(32))
@@ -100,7 +101,7 @@ def test_data_of_another_version_is_left_alone(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_schema_that_nobody_here_knows_is_refused(tmp_path: Path) -> None:
-    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
+    with Rehearsal(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
         url = platform.settings.database
     engine = database.engine(url)
     with database.transaction(engine) as session:
@@ -112,16 +113,16 @@ def test_a_schema_that_nobody_here_knows_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_caller_signs_in_again_when_the_token_has_expired(tmp_path: Path) -> None:
-    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
-        with closing(platform.operator()) as operator:
-            operator.deposit(100, "first")
-            platform.simulated_clock.advance_to(MONDAY_NOON_S + 3_600)
-            operator.deposit(100, "second")
+    settings, clock = settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)
+    with Rehearsal(settings, clock) as platform, closing(platform.operator()) as operator:
+        operator.deposit(100, "first")
+        clock.advance_to(MONDAY_NOON_S + 3_600)
+        operator.deposit(100, "second")
 
 
 @pytest.mark.parametrize(("path", "status"), [("/v1/customers", 413), ("/v1/devices", 401)])
 def test_only_calls_that_need_it_take_large_bodies(tmp_path: Path, path: str, status: int) -> None:
-    with Platform(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
+    with Rehearsal(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
         answer = httpx.post(f"{platform.base_url}{path}", content=b'{"x": "' + b"y" * 100_000 + b'"}')
 
     assert answer.status_code == status

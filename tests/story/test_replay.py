@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from contracts.wire.packs import FLOWS
 from tests.story.commands import json_of, sparks
 
 DATA = Path(__file__).parents[1] / "data"
 HOMES = DATA / "citylearn_fontana_2016_aug_dec"
 HEADER = "home,start,interval_s,pv_wh,load_wh,charge_wh,discharge_wh,import_wh,export_wh"
-FLOWS = ("pv_wh", "load_wh", "charge_wh", "discharge_wh", "import_wh", "export_wh")
 
 
 def by_home(summary: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,158 @@
+"""The HTTP faces of the programs, put together for one process; every process documents the whole interface."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from contracts import programmes
+from contracts.wire.receipts import Instruction
+from services import database, problems
+from services.broker.accounts import BrokerAccounts, TableAccounts
+from services.broker.mosquitto import ControlFailed
+from services.clock import Clock
+from services.customers.passwords import Passwords
+from services.customers.router import customers_router
+from services.database import DatabaseUnavailable
+from services.gateway.authorizations import authorizations_router
+from services.idempotency import Answers
+from services.identity import Clients, Tokens, oauth_router, well_known_router
+from services.keys import Keys, Use
+from services.ledger.app import internal_router, log_router
+from services.ledger.client import Ledger, LedgerUnavailable
+from services.ledger.local import LocalLedger
+from services.ledger.notes import KeyType, VerifierKey
+from services.ledger.queries import Queries
+from services.observability import count_requests, observability_router
+from services.operations.office import Office
+from services.operations.routes import operations_router
+from services.setaside import instructions
+from services.settings import Settings
+
+PROGRAMME: Final = "ontario"
+UNAVAILABLE: Final = {
+    LedgerUnavailable: "ledger_unavailable",
+    DatabaseUnavailable: "database_unavailable",
+    ControlFailed: "broker_unavailable",
+}
+"""What callers are told when a server behind us does not answer."""
+
+
+class UnknownService(ValueError):
+    """There is no service of this name."""
+
+
+class Service(StrEnum):
+    """A program that can run in a process of its own."""
+
+    LEDGER = "ledger"
+    INGESTION = "ingestion"
+    CUSTOMERS = "customers"
+    GATEWAY = "gateway"
+    OPERATIONS = "operations"
+
+    @classmethod
+    def named(cls, name: str) -> "Service":
+        """The service of this name; raises UnknownService."""
+        if name not in list(cls):
+            raise UnknownService(f"there is no service {name}: choose all or one of {', '.join(cls)}")
+        return cls(name)
+
+
+def queries_of(engine: Engine) -> Queries:
+    """The read side of the ledger in this database."""
+    return Queries(engine, programmes.load(PROGRAMME))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faces:
+    """What the programs' routes work with.
+
+    own_ledger  the ledger of this process, if it is here
+    accounts    of the broker; None where no unit is registered
+    """
+
+    settings: Settings
+    clock: Clock
+    engine: Engine
+    keys: Keys
+    ledger: Ledger
+    own_ledger: LocalLedger | None
+    accounts: BrokerAccounts | None
+
+    def application(
+        self,
+        services: frozenset[Service],
+        *,
+        registry: CollectorRegistry,
+        ready_checks: Mapping[str, Callable[[], bool]],
+    ) -> FastAPI:
+        """The HTTP face of a process with these services; its OpenAPI document is of all."""
+        common = observability_router(registry=registry, ready_checks=ready_checks)
+        answered = _application([common, *self._routers(services)])
+        count_requests(answered, registry=registry)
+        if Service.OPERATIONS in services:
+            Clients(self.engine, self.keys).admit_operator()
+        documented = _application([common, *self._routers(frozenset(Service))])
+        answered.openapi = documented.openapi  # type: ignore[method-assign]
+        return answered
+
+    def _routers(self, services: frozenset[Service]) -> Iterator[APIRouter]:
+        tokens = Tokens(self.keys.seed(Use.TOKENS), clock=self.clock, engine=self.engine)
+        if Service.LEDGER in services:
+            public_key = self.keys.public_key(Use.LOG)
+            log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, public_key)
+            yield log_router(queries_of(self.engine), log_key)
+            if self.own_ledger is not None:
+                yield internal_router(self.own_ledger, self.keys.internal_token())
+        if Service.CUSTOMERS in services:
+            yield customers_router(
+                engine=self.engine,
+                ledger=self.ledger,
+                clock=self.clock,
+                tokens=tokens,
+                keys=self.keys,
+                programme=programmes.load(PROGRAMME),
+                passwords=Passwords(),
+            )
+        if Service.GATEWAY in services:
+            yield authorizations_router(ledger=self.ledger, tokens=tokens)
+        if Service.OPERATIONS in services:
+            clients = Clients(self.engine, self.keys)
+            yield oauth_router(tokens=tokens, clients=clients)
+            yield well_known_router(keys=self.keys)
+            yield operations_router(self._office(tokens, clients))
+
+    def _office(self, tokens: Tokens, clients: Clients) -> Office:
+        return Office(
+            engine=self.engine,
+            ledger=self.ledger,
+            clock=self.clock,
+            keys=self.keys,
+            tokens=tokens,
+            clients=clients,
+            answers=Answers(self.engine, self.clock),
+            accounts=self.accounts or TableAccounts(self.engine),
+            instruct=self._instruct,
+        )
+
+    def _instruct(self, told: Sequence[Instruction]) -> None:
+        with database.transaction(self.engine) as session:
+            instructions.instruct(session.connection(), told)
+
+
+def _application(routers: Sequence[APIRouter]) -> FastAPI:
+    app = FastAPI(
+        title="Sparks",
+        version="1",
+        summary="Green rewards on a ledger that every member can check.",
+        redirect_slashes=False,
+    )
+    problems.install(app, code_by_exception=UNAVAILABLE)
+    for router in routers:
+        app.include_router(router)
+    return app
