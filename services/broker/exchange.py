@@ -33,6 +33,9 @@ PLATFORM_WAITING_MAX: Final = 10_000
 # A unit that does not listen loses its oldest: a receipt is cumulative and retained, a command is repeated.
 UNIT_WAITING_MAX: Final = 100
 LOG_IN_S_MAX: Final = 10
+# A unit has one connection, and perhaps another while the first is being found dead.
+SESSIONS_PER_UNIT_MAX: Final = 4
+CLIENT_ID_LENGTH_MAX: Final = 128
 
 
 class Exchange(Broker):
@@ -46,6 +49,7 @@ class Exchange(Broker):
         self._accounts = accounts
         self._platform = platform
         self._expiries: dict[str, asyncio.TimerHandle] = {}
+        self._client_ids_of: dict[str, list[str]] = {}
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
@@ -82,6 +86,8 @@ class Exchange(Broker):
         self._sessions[asked.client_id] = (session, connection)
         if earlier is not None:
             await earlier.stop()
+        if asked.username and asked.username != self._platform.username:
+            await self._end_oldest_of(asked.username, asked.client_id)
         return connection, session
 
     async def _log_in(self, reader: ReaderAdapter, writer: WriterAdapter) -> Session:
@@ -100,6 +106,8 @@ class Exchange(Broker):
         raise refusal
 
     async def _is_admitted(self, asked: Session) -> bool:
+        if len(asked.client_id or "") > CLIENT_ID_LENGTH_MAX:
+            return False
         login = Login(asked.username or "", asked.password or "")
         if login.username == self._platform.username:
             return hmac.compare_digest(login.password.encode(), self._platform.password.encode())
@@ -125,6 +133,19 @@ class Exchange(Broker):
         if session.transitions.state != "connected":
             session.transitions.connect()
         return session, earlier if isinstance(earlier, Connection) else None
+
+    async def _end_oldest_of(self, username: str, newest: str) -> None:
+        """A unit that comes under ever new client ids does not fill the memory: its oldest session ends."""
+        client_ids = self._client_ids_of.setdefault(username, [])
+        if newest in client_ids:
+            client_ids.remove(newest)
+        client_ids.append(newest)
+        while len(client_ids) > SESSIONS_PER_UNIT_MAX:
+            oldest = client_ids.pop(0)
+            _, connection = self._sessions.get(oldest, (None, None))
+            await self._end(oldest)
+            if connection is not None:
+                await connection.stop()
 
     async def _handle_client_session(
         self,

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from benchmarks import servers
 from services.broker.accounts import Login
 from services.broker.embedded import EmbeddedBroker, PortInUse
-from services.broker.exchange import UNIT_WAITING_MAX
+from services.broker.exchange import CLIENT_ID_LENGTH_MAX, SESSIONS_PER_UNIT_MAX, UNIT_WAITING_MAX
 from services.broker.wire import PACKET_BYTES_MAX
 from tests.services.broker.clients import Client, Refused, connected
 from tests.services.broker.conftest import PLATFORM, Gate, embedded_gate
@@ -195,3 +195,24 @@ def _drop(client: Client) -> None:
     connection = client.paho.socket()
     assert isinstance(connection, socket.socket)
     connection.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_unit_under_ever_new_client_ids_keeps_only_its_newest_sessions(running: Gate) -> None:
+    for number in range(SESSIONS_PER_UNIT_MAX + 2):
+        with connected(running.port, UNIT, client_id=f"again-{number}", clean_session=False) as unit:
+            unit.subscribe("sparks/v1/unit-1/receipts")
+
+    with connected(running.port, PLATFORM) as platform:
+        platform.publish("sparks/v1/unit-1/receipts", b"receipt")
+    heard = []
+    for number in range(SESSIONS_PER_UNIT_MAX + 2):
+        with connected(running.port, UNIT, client_id=f"again-{number}", clean_session=False) as unit:
+            unit.subscribe("sparks/v1/unit-1/commands")
+            heard.append(unit.payloads)
+
+    assert heard[0] == heard[1] == []
+
+
+def test_a_client_id_of_any_length_is_not_admitted(running: Gate) -> None:
+    with pytest.raises(Refused), connected(running.port, UNIT, client_id="x" * (CLIENT_ID_LENGTH_MAX + 1)):
+        pytest.fail("admitted")
