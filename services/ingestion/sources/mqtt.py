@@ -1,6 +1,6 @@
 """MQTT as a source: a persistent session at QoS 1, acknowledged by hand, and receipts and commands the other way.
 
-MQTT 3.1.1 for brokers that speak no other (the embedded one); MQTT 5 with a shared subscription where several
+MQTT 3.1.1 where one worker takes all (the embedded broker); MQTT 5 with a shared subscription where several
 workers divide the units' messages among them. Paho's thread only enqueues; what waits here is bounded, because a
 broker sends only so many messages ahead of their acknowledgement.
 """
