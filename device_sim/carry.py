@@ -5,9 +5,8 @@ from fractions import Fraction
 from math import floor
 from typing import Final
 
-from contracts.wire.packs import Interval
+from contracts.wire.packs import FLOWS, Interval
 
-FLOW_NAMES: Final = ("pv_wh", "load_wh", "charge_wh", "discharge_wh", "import_wh", "export_wh")
 NOTHING_WH: Final = Fraction(0)
 
 
@@ -33,11 +32,11 @@ class Carry:
     still balance within the 5 wh that the programme allows.
     """
 
-    _owed_wh: dict[str, Fraction] = field(default_factory=lambda: dict.fromkeys(FLOW_NAMES, NOTHING_WH))
+    _owed_wh: dict[str, Fraction] = field(default_factory=lambda: dict.fromkeys(FLOWS, NOTHING_WH))
 
     def interval(self, *, start_s: int, duration_s: int, flows: ExactFlows, soc_pct: int | None = None) -> Interval:
         """Return the interval to send for `flows`, and remember the remainders for the next one."""
-        whole_wh = {name: self._whole_wh(name, getattr(flows, name)) for name in FLOW_NAMES}
+        whole_wh = {name: self._whole_wh(name, getattr(flows, name)) for name in FLOWS}
         return Interval(start_s=start_s, duration_s=duration_s, **whole_wh, soc_pct=soc_pct)
 
     def _whole_wh(self, name: str, exact_wh: Fraction) -> int:

@@ -14,6 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pvlib import clearsky, inverter, irradiance, pvsystem, solarposition, temperature
 
+from contracts.units import DAY_S, HOUR_S
+
 Watts = NDArray[np.float64]
 
 ALTITUDE_M: Final = 150
@@ -23,7 +25,6 @@ CLOUD_DIMMING: Final = (0.15, 0.75)  # part of the clear sky that one cloud take
 CLOUD_DRIFT_M_PER_S: Final = 8.0  # from west to east, so neighbours are dimmed one after the other
 DARKEST_SKY: Final = 0.12
 METRES_PER_DEGREE: Final = 111_320
-SECONDS_PER_DAY: Final = 86_400
 COEFFICIENT_PER_C: Final = -0.0035  # power lost per degree of cell temperature, crystalline silicon
 SYSTEM_LOSS: Final = 0.10
 INVERTER_EFFICIENCY: Final = 0.96
@@ -50,8 +51,8 @@ def generation_wh(
     """
     middles_s = start_s + interval_s * np.arange(0.5, count, dtype=np.float64)
     times = pd.DatetimeIndex(pd.to_datetime(middles_s, unit="s", utc=True))
-    clouds = _Clouds.over(start_s=start_s, days=1 + interval_s * count // SECONDS_PER_DAY, seed=seed)
-    return [_ac_power_w(roof, times, clouds.clearness(roof, middles_s)) * interval_s / 3600 for roof in roofs]
+    clouds = _Clouds.over(start_s=start_s, days=1 + interval_s * count // DAY_S, seed=seed)
+    return [_ac_power_w(roof, times, clouds.clearness(roof, middles_s)) * interval_s / HOUR_S for roof in roofs]
 
 
 def air_temperature_c(times: pd.DatetimeIndex, *, longitude: float) -> NDArray[np.float64]:
@@ -75,7 +76,7 @@ class _Clouds:
         chance = np.random.default_rng([seed, start_s])
         number = int(chance.poisson(CLOUDS_PER_DAY * days))
         return cls(
-            passes_s=start_s + chance.uniform(0, days * SECONDS_PER_DAY, number),
+            passes_s=start_s + chance.uniform(0, days * DAY_S, number),
             lasts_s=60 * chance.uniform(*CLOUD_MINUTES, number),
             dims=chance.uniform(*CLOUD_DIMMING, number),
         )

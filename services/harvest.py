@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 
 from contracts import recording
 from contracts.units import MgCo2e, UnixSeconds
-from contracts.wire.packs import Interval, Pack
+from contracts.wire.packs import FLOWS, Interval, Pack
 from services.ledger.client import Recorded
-
-FLOWS = ("pv_wh", "load_wh", "charge_wh", "discharge_wh", "import_wh", "export_wh")
 
 
 @dataclass(slots=True)

@@ -3,36 +3,36 @@
 interfaces.md 5, Replay. Every row is sent as it was measured; what became of each is read from the ledger.
 """
 
+import os
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from contracts import state
 from contracts.state import Decided
 from contracts.units import DAY_S
+from contracts.wire.packs import FLOWS
 from device_sim.fleet import Fleet, Provision
 from device_sim.measured import flows
 from device_sim.measured.rows import Measured, MeasuredHome, Unreadable, local_month
 from device_sim.measured.timeline import Timeline, Turn
 from device_sim.people import Customer
 from device_sim.publisher import Login, broker_at
-from services.embedded import Platform
-from services.harvest import FLOWS, Harvest, harvests
+from services.harvest import Harvest, harvests
+from services.rehearsal import Rehearsal
 
 RESERVE_CENTS: Final = 100_000_000
 UNDECIDED_MAX: Final = 1_500
 """How many packs may be on their way; enough that nobody waits, few enough that nothing piles up."""
 STORED_AT_ONCE: Final = 100
 PATIENCE_S: Final = 60
-NAMEPLATE_MAX: Final = 10**12
-"""A mistyped row may make a panel of any size; more than this changes no decision, for no pack may carry so much."""
 
 
 class ReplayStuck(Exception):
@@ -58,12 +58,16 @@ class Replayed:
     ledger: dict[str, Any]
 
     def summary(self) -> dict[str, Any]:
-        """The JSON object of interfaces.md 5."""
-        return {"homes": [self._home(unit) for unit in self.units], "ledger": self.ledger}
+        """The JSON object of interfaces.md 5, and every row that could not be read, of a home or of none."""
+        unreadable = [
+            {"file": str(row.file), "line": row.line, "reason": str(row.reason)}
+            for row in unreadable_rows(self.measured)
+        ]
+        return {"homes": [self._home(unit) for unit in self.units], "unreadable": unreadable, "ledger": self.ledger}
 
     def export(self, path: Path) -> None:
-        """Write what was accepted as a flows file."""
-        with path.open("w", newline="", encoding="utf-8") as file:
+        """Write what was accepted as a flows file, whole or not at all. Raises OSError."""
+        with _replacing(path) as file:
             flows.write(
                 file, ((unit.home.name, interval) for unit in self.units for interval in self._of(unit).intervals)
             )
@@ -86,6 +90,38 @@ class Replayed:
             "unreadable": len(unit.home.unreadable),
             "micro_sparks": dict(harvest.micro_sparks),
         }
+
+
+def check_export_path(path: Path) -> None:
+    """Raise OSError if `export` could not write there; what is there stays as it is."""
+    if path.exists():
+        path.open("ab").close()
+    if path.is_file() or not path.exists():
+        partial = _partial(path)
+        partial.open("wb").close()
+        partial.unlink()
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """Open a file that takes the place of `path` once it is complete; a device or a pipe is written to as it is."""
+    if path.exists() and not path.is_file():
+        with path.open("w", newline="", encoding="utf-8") as file:
+            yield file
+        return
+    partial = _partial(path)
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            yield file
+        partial.replace(path.resolve())
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    """Beside the file itself, wherever a link leads to it, for a rename crosses no file system."""
+    target = path.resolve()
+    return target.with_name(f".{target.name}.{os.getpid()}.part")
 
 
 def between(measured: Measured, *, from_s: int, to_s: int) -> Measured:
@@ -114,9 +150,9 @@ def units_of(homes: Sequence[MeasuredHome]) -> list[Unit]:
         provision = Provision(
             device_id=f"{number:05d}-{words}".rstrip("-"),
             seed=number.to_bytes(32, "big"),
-            pv_nameplate_w=min(home.pv_nameplate_w, NAMEPLATE_MAX),
-            battery_capacity_wh=min(home.battery_capacity_wh, NAMEPLATE_MAX),
-            battery_power_w=min(home.battery_power_w, NAMEPLATE_MAX),
+            pv_nameplate_w=home.pv_nameplate_w,
+            battery_capacity_wh=home.battery_capacity_wh,
+            battery_power_w=home.battery_power_w,
             zone=home.zone,
         )
         made.append(Unit(home, provision))
@@ -124,7 +160,7 @@ def units_of(homes: Sequence[MeasuredHome]) -> list[Unit]:
 
 
 def replay(
-    platform: Platform, measured: Measured, *, level: str, folder: Path, on_progress: Callable[[int], None]
+    platform: Rehearsal, measured: Measured, *, level: str, folder: Path, on_progress: Callable[[int], None]
 ) -> Replayed:
     """Send every readable row; returns once each is decided. `on_progress` hears how many were sent."""
     units = units_of(measured.homes)
@@ -153,7 +189,7 @@ class _Sender:
     """
 
     def __init__(
-        self, platform: Platform, fleet: Fleet, units: Sequence[Unit], on_progress: Callable[[int], None]
+        self, platform: Rehearsal, fleet: Fleet, units: Sequence[Unit], on_progress: Callable[[int], None]
     ) -> None:
         self._platform = platform
         self._clock = platform.simulated_clock
@@ -214,7 +250,7 @@ class _Sender:
                 self._timeline.accepted(turn)
 
 
-def _enrol(platform: Platform, measured: Measured, units: Sequence[Unit], level: str) -> dict[str, Login]:
+def _enrol(platform: Rehearsal, measured: Measured, units: Sequence[Unit], level: str) -> dict[str, Login]:
     """A customer for all homes, who holds every unit; a funded reserve; the folder's grid signals."""
     with closing(platform.operator()) as operator:
         operator.deposit(RESERVE_CENTS, "replay")

@@ -63,6 +63,10 @@ class Interval:
     soc_pct: int | None = None
 
 
+FLOWS: Final = ("pv_wh", "load_wh", "charge_wh", "discharge_wh", "import_wh", "export_wh")
+"""The six energies of an Interval, in their order everywhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pack:
     """1 to 200 contiguous intervals of one duration.

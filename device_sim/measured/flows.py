@@ -1,8 +1,8 @@
 """Flows files: CSV, one row per home and interval, the six energies in wh as decimals.
 
-Beside a flows file an optional `homes.csv` gives the nameplates. A home that is not in it gets what its own rows
-need, over all files read together: `pv_nameplate_w` is the largest pv power of a row, `battery_power_w` the largest
-charge or discharge power, ceil(wh * 3600 / interval_s) of the measured decimals; the capacity is 4 h of that power.
+Beside a flows file an optional `homes.csv` gives the nameplates. A home without a usable line in it gets what its own
+rows need, over all files read together: `pv_nameplate_w` is the largest pv power of a row, `battery_power_w` the
+largest charge or discharge power, ceil(wh * 3600 / interval_s) of the measured decimals; the capacity is 4 h of that.
 """
 
 import csv
@@ -15,15 +15,17 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Final, TextIO
 
-from contracts.wire.packs import Interval
-from device_sim.carry import FLOW_NAMES, Carry, ExactFlows
+from contracts.units import HOUR_S
+from contracts.wire.packs import FLOWS, Interval
+from device_sim.carry import Carry, ExactFlows
 from device_sim.measured.cells import Line, exact, header_of, lines_of, whole
-from device_sim.measured.rows import DEFAULT_ZONE, MeasuredHome, Reason, Row, Unreadable, UnreadableFile
+from device_sim.measured.rows import DEFAULT_ZONE, NAMEPLATE_MAX, MeasuredHome, Reason, Row, Unreadable, UnreadableFile
 
-HEADER: Final = ["home", "start", "interval_s", *FLOW_NAMES]
+HEADER: Final = ["home", "start", "interval_s", *FLOWS]
 HEADER_WITH_SOC: Final = [*HEADER, "soc_pct"]
 HOMES_HEADER: Final = ["home", "pv_nameplate_w", "battery_capacity_wh", "battery_power_w", "zone"]
 CAPACITY_HOURS: Final = 4
+ZONE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:-]{0,63}", re.ASCII)  # as units are registered
 FIRST_SECOND_S: Final = int(datetime.min.replace(tzinfo=UTC).timestamp())
 LAST_SECOND_S: Final = int(datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp())
 RFC3339: Final = re.compile(
@@ -74,7 +76,7 @@ class _Gathered:
 
     def take(self, file: Path, line: int, seen: Measurement) -> None:
         if seen.duration_s > 0:
-            per_hour = Fraction(3600, seen.duration_s)
+            per_hour = Fraction(HOUR_S, seen.duration_s)
             self.pv_w_max = max(self.pv_w_max, seen.flows.pv_wh * per_hour)
             battery_wh = max(seen.flows.charge_wh, seen.flows.discharge_wh)
             self.battery_w_max = max(self.battery_w_max, battery_wh * per_hour)
@@ -84,8 +86,14 @@ class _Gathered:
         self.rows.append(Row(file, line, interval))
 
     def nameplate(self) -> Nameplate:
-        power_w = ceil(self.battery_w_max)
-        return Nameplate(ceil(self.pv_w_max), CAPACITY_HOURS * power_w, power_w, DEFAULT_ZONE)
+        """What the rows need, as far as it can be registered.
+
+        One mistyped row may ask for more than that. To leave it out changes no decision: a row counts only with at
+        most 10^6 wh a flow in at least 60 s, which is 6 x 10^7 W.
+        """
+        pv_w, power_w = ceil(self.pv_w_max), ceil(self.battery_w_max)
+        pv_w, capacity_wh, power_w = (min(size, NAMEPLATE_MAX) for size in (pv_w, CAPACITY_HOURS * power_w, power_w))
+        return Nameplate(pv_w, capacity_wh, power_w, DEFAULT_ZONE)
 
 
 def read(paths: Sequence[Path]) -> tuple[list[MeasuredHome], list[Unreadable]]:
@@ -110,7 +118,7 @@ def read(paths: Sequence[Path]) -> tuple[list[MeasuredHome], list[Unreadable]]:
 def export_row(home: str, interval: Interval) -> list[str]:
     """Return the cells of one interval under HEADER_WITH_SOC; reading them gives the same interval."""
     start = datetime.fromtimestamp(interval.start_s, UTC).isoformat()
-    energies = [str(getattr(interval, name)) for name in FLOW_NAMES]
+    energies = [str(getattr(interval, name)) for name in FLOWS]
     soc = "" if interval.soc_pct is None else str(interval.soc_pct)
     return [home, start, str(interval.duration_s), *energies, soc]
 
@@ -164,11 +172,11 @@ def _measurement(line: Line, *, columns: int) -> Measurement | Reason:
     duration_s = whole(interval)
     if duration_s is None or not FIRST_SECOND_S <= start_s + duration_s <= LAST_SECOND_S:
         return Reason.BAD_INTERVAL
-    energies_wh = {name: exact(text) for name, text in zip(FLOW_NAMES, rest, strict=False)}
+    energies_wh = {name: exact(text) for name, text in zip(FLOWS, rest, strict=False)}
     readable_wh = {name: wh for name, wh in energies_wh.items() if wh is not None}
-    if len(readable_wh) < len(FLOW_NAMES):
+    if len(readable_wh) < len(FLOWS):
         return Reason.BAD_ENERGY
-    soc = rest[len(FLOW_NAMES)] if len(rest) > len(FLOW_NAMES) else ""
+    soc = rest[len(FLOWS)] if len(rest) > len(FLOWS) else ""
     soc_pct = exact(soc)
     if soc and soc_pct is None:
         return Reason.BAD_SOC
@@ -218,6 +226,9 @@ def _nameplate(line: Line) -> Nameplate | Reason:
         return reason
     _, *numbers, zone = line.cells
     pv_w, capacity_wh, power_w = (whole(text) for text in numbers)
-    if pv_w is None or capacity_wh is None or power_w is None or min(pv_w, capacity_wh, power_w) < 0:
+    if pv_w is None or capacity_wh is None or power_w is None:
         return Reason.BAD_NAMEPLATE
-    return Nameplate(pv_w, capacity_wh, power_w, zone or DEFAULT_ZONE)
+    if min(pv_w, capacity_wh, power_w) < 0 or max(pv_w, capacity_wh, power_w) > NAMEPLATE_MAX:
+        return Reason.BAD_NAMEPLATE
+    zone = zone or DEFAULT_ZONE
+    return Nameplate(pv_w, capacity_wh, power_w, zone) if ZONE.fullmatch(zone) else Reason.BAD_NAMEPLATE

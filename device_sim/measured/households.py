@@ -7,6 +7,9 @@ read; one that they repeat is its first occurrence, so the second is a gap.
 load = non_shiftable_load x 1000 wh, sun = solar_generation x pv_nominal_kw wh, both exact. The simulated battery of
 homes.csv makes the other flows from these, or there is none and the grid does all. A row that cannot be read leaves
 battery and running sums as they were.
+
+Without a usable line of homes.csv no row of a home can be read, for nothing says how large its roof is: `bad_nameplate`
+for every row of a home whose line is bad, `not_in_homes_csv` for the rows of a file that no line names.
 """
 
 import re
@@ -18,12 +21,14 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Final
 
+from contracts.units import HOUR_S
 from device_sim.battery import Battery, settle
 from device_sim.carry import Carry
 from device_sim.measured.cells import Line, exact, header_of, lines_of
 from device_sim.measured.rows import (
     DEFAULT_ZONE,
     LOCAL,
+    NAMEPLATE_MAX,
     MeasuredHome,
     Reason,
     Row,
@@ -31,7 +36,6 @@ from device_sim.measured.rows import (
     UnreadableFile,
 )
 
-HOUR_S: Final = 3600
 LOAD, SUN = "non_shiftable_load", "solar_generation"
 HOME_COLUMNS: Final = (
     "home",
@@ -71,15 +75,15 @@ def read(folder: Path, *, start: date | None, has_battery: bool) -> Folder:
     first_day = start or _first_day(folder)
     houses, unreadable = _read_houses(folder / "homes.csv", has_battery=has_battery)
     homes = []
-    for house in houses:
-        path = folder / f"{house.name}.csv"
+    for name, house in houses.items():
+        path = folder / f"{name}.csv"
         if path.is_file():
-            homes.append(_read_home(path, house, first_day))
-        else:
+            homes.append(_read_home(path, house, first_day) if house else _home_of_no_size(path))
+        elif house:
             unreadable.append(Unreadable(path, 0, Reason.MISSING_FILE))
     if not homes:
         raise UnreadableFile(f"{folder}: no home of homes.csv has a file of its name")
-    unreadable += _left_over(folder, {house.name for house in houses})
+    unreadable += _left_over(folder, set(houses))
     signals, without_signal = _read_signals(folder / "carbon_intensity.csv", first_day)
     return Folder(homes, unreadable + without_signal, signals)
 
@@ -104,36 +108,63 @@ def _shape_reason(line: Line, header: list[str]) -> Reason | None:
     return None if len(line.cells) == len(header) else Reason.WRONG_COLUMN_COUNT
 
 
-def _read_houses(path: Path, *, has_battery: bool) -> tuple[list[_House], list[Unreadable]]:
+def _read_houses(path: Path, *, has_battery: bool) -> tuple[dict[str, _House | None], list[Unreadable]]:
+    """Return the homes by name, None for one whose only lines are bad, and the bad lines."""
     lines = lines_of(path)
     header = header_of(lines)
     columns = _columns(path, header, HOME_COLUMNS)
-    houses: dict[str, _House] = {}
+    houses: dict[str, _House | None] = {}
     unreadable = []
     for line in lines:
         reason = _shape_reason(line, header)
         house = reason or _house([line.cells[column] for column in columns], has_battery=has_battery)
         if isinstance(house, Reason):
             unreadable.append(Unreadable(path, line.number, house))
+            if _is_name(name := "".join(line.cells[columns[0] : columns[0] + 1])):
+                houses.setdefault(name, None)
         else:
             houses[house.name] = house
-    return list(houses.values()), unreadable
+    return houses, unreadable
 
 
 def _house(cells: list[str], *, has_battery: bool) -> _House | Reason:
     name, *numbers = cells
     pv_kw, capacity_kwh, power_kw, efficiency = (exact(text) for text in numbers)
-    if not name or Path(name).name != name:  # a name is a file in the folder, never a way out of it
+    if not _is_name(name):
         return Reason.MISSING_HOME
     if pv_kw is None or capacity_kwh is None or power_kw is None or efficiency is None:
         return Reason.BAD_NAMEPLATE
-    if min(pv_kw, capacity_kwh, power_kw) < 0 or not 0 < efficiency <= 1:
+    largest_kw = NAMEPLATE_MAX // 1_000
+    if not all(0 <= size <= largest_kw for size in (pv_kw, capacity_kwh, power_kw)) or not 0 < efficiency <= 1:
         return Reason.BAD_NAMEPLATE
     size = 1_000 if has_battery else 0
     battery = Battery(
         capacity_wh=capacity_kwh * size, power_w=power_kw * size, efficiency=efficiency, reserve_pct=RESERVE_PCT
     )
     return _House(name, pv_kw, battery)
+
+
+def _is_name(name: str) -> bool:
+    """A home's name is that of a file in the folder, never a way out of it."""
+    return bool(name) and "\0" not in name and Path(name).name == name
+
+
+def _home_of_no_size(path: Path) -> MeasuredHome:
+    return MeasuredHome(
+        name=path.stem,
+        pv_nameplate_w=0,
+        battery_capacity_wh=0,
+        battery_power_w=0,
+        zone=DEFAULT_ZONE,
+        rows=(),
+        unreadable=_all_rows(path, Reason.BAD_NAMEPLATE),
+    )
+
+
+def _all_rows(path: Path, reason: Reason) -> tuple[Unreadable, ...]:
+    lines = lines_of(path)
+    header_of(lines)
+    return tuple(Unreadable(path, line.number, reason) for line in lines)
 
 
 def _read_home(path: Path, house: _House, first_day: date) -> MeasuredHome:
@@ -195,11 +226,10 @@ def _hour_s(first_day: date, index: int) -> int | None:
 
 
 def _left_over(folder: Path, names: set[str]) -> list[Unreadable]:
-    """Return the files that look like a home's but whose home is not in homes.csv: its roof is not known."""
+    """Return the rows of the files that look like a home's but whose home is not in homes.csv."""
     others = [path for path in sorted(folder.glob("*.csv")) if path.stem not in names]
-    return [
-        Unreadable(path, 0, Reason.NOT_IN_HOMES_CSV) for path in others if {LOAD, SUN} <= set(header_of(lines_of(path)))
-    ]
+    homes = [path for path in others if {LOAD, SUN} <= set(header_of(lines_of(path)))]
+    return [row for path in homes for row in _all_rows(path, Reason.NOT_IN_HOMES_CSV)]
 
 
 def _read_signals(path: Path, first_day: date) -> tuple[dict[int, int], list[Unreadable]]:

@@ -12,6 +12,8 @@ from contracts.wire.packs import Interval
 
 LOCAL: Final = ZoneInfo("America/Toronto")  # the programme's local time
 DEFAULT_ZONE: Final = "ontario"
+NAMEPLATE_MAX: Final = 1_000_000_000
+"""W or wh: the platform registers no unit with more. An interval that can be sent needs far less."""
 
 
 class UnreadableFile(Exception):

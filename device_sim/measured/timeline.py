@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from contracts.units import DAY_S
 from device_sim.measured.rows import MeasuredHome, Row
 
-LEAP_S_MAX: Final = 30 * 86_400
+LEAP_S_MAX: Final = 30 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class Timeline:
                 heappush(waiting, (following.start_s, name, index + 1))
 
     def _tick(self, home: MeasuredHome, row: Row, following: Row | None) -> int:
+        """Return what the clock shows when `row` is sent, having moved it if the row may.
+
+        Nothing follows a home's last row, so nothing confirms it: if it leaps, the clock stays. It is sent all the
+        same, and refused as ahead of the clock, unless other homes have taken the clock that far.
+        """
         if self._clock_s is None:
             self._clock_s = row.end_s
         elif not self._is_leap(home, row) or (following is not None and following.start_s >= row.start_s):

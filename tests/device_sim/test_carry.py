@@ -6,13 +6,14 @@ from math import floor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_sim.carry import FLOW_NAMES, Carry, ExactFlows
+from contracts.wire.packs import FLOWS
+from device_sim.carry import Carry, ExactFlows
 
 ENERGIES_WH = st.fractions(min_value=-5_000, max_value=5_000, max_denominator=10_000)
 
 
 def the_same(energy_wh: Fraction) -> ExactFlows:
-    return ExactFlows(**dict.fromkeys(FLOW_NAMES, energy_wh))
+    return ExactFlows(**dict.fromkeys(FLOWS, energy_wh))
 
 
 @given(st.lists(st.tuples(*[ENERGIES_WH] * 6), max_size=30))
@@ -20,13 +21,13 @@ def test_each_flow_sends_what_its_running_sum_has_grown_by_in_whole_watt_hours(
     rows: list[tuple[Fraction, ...]],
 ) -> None:
     carry = Carry()
-    sums_wh = dict.fromkeys(FLOW_NAMES, Fraction(0))
+    sums_wh = dict.fromkeys(FLOWS, Fraction(0))
 
     for row in rows:
-        exact = dict(zip(FLOW_NAMES, row, strict=True))
+        exact = dict(zip(FLOWS, row, strict=True))
         interval = carry.interval(start_s=0, duration_s=300, flows=ExactFlows(**exact))
 
-        for name in FLOW_NAMES:
+        for name in FLOWS:
             before_wh, sums_wh[name] = sums_wh[name], sums_wh[name] + exact[name]
             assert getattr(interval, name) == floor(sums_wh[name]) - floor(before_wh)
 

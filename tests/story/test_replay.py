@@ -2,12 +2,16 @@
 
 import csv
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from contracts.wire.packs import FLOWS
+from contracts.wire.packs import FLOWS, Interval
+from device_sim.measured.rows import Measured, MeasuredHome, Row
+from services.harvest import Harvest
+from services.replay import Replayed, check_export_path, units_of
 from tests.story.commands import json_of, sparks
 
 DATA = Path(__file__).parents[1] / "data"
@@ -99,3 +103,85 @@ def test_a_file_that_is_none_is_one_clear_line(tmp_path: Path, content: str) -> 
     assert done.returncode == 1
     assert done.stderr.startswith("sparks: ")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_absurd_row_a_bad_zone_and_rows_of_no_home_stop_nothing_and_are_all_accounted_for(tmp_path: Path) -> None:
+    flows = a_flows_file(
+        tmp_path / "flows.csv",
+        "C,2024-06-01T00:00:00Z,900,0,100,0,0,100,0",
+        "C,2024-06-01T00:15:00Z,900,1000000000,100,0,0,0,0",
+        "C,2024-06-01T00:30:00Z,1,500000,500000,0,0,0,0",
+        ",2024-06-01T00:45:00Z,900,0,100,0,0,100,0",
+        "C,2024-06-01T00:45:00Z,900,0,x,0,0,100,0",
+    )
+    (tmp_path / "homes.csv").write_text(
+        "home,pv_nameplate_w,battery_capacity_wh,battery_power_w,zone\nC,5000,0,0,Zone/1\n"
+    )
+
+    told = json_of(sparks(tmp_path / "d", "replay", flows, "--json"))
+
+    (home,) = told["homes"]
+    assert (home["intervals"], home["unreadable"]) == (1, 1)
+    assert home["refused"] == {"malformed_pack": 1, "interval_shape": 1}
+    assert sorted((row["file"], row["line"], row["reason"]) for row in told["unreadable"]) == [
+        (str(flows), 5, "missing_home"),
+        (str(flows), 6, "bad_energy"),
+        (str(tmp_path / "homes.csv"), 2, "bad_nameplate"),
+    ]
+
+
+def replayed(*rows: Row) -> Replayed:
+    """One home of which every row was accepted."""
+    home = MeasuredHome(name="a", pv_nameplate_w=0, battery_capacity_wh=0, battery_power_w=0, zone="z", rows=rows)
+    units = units_of([home])
+    harvest = Harvest(intervals=[row.interval for row in rows])
+    measured = Measured(homes=(home,), unreadable=(), signals={})
+    return Replayed(measured, units, {units[0].provision.device_id: harvest}, {}, {})
+
+
+def a_measured_row() -> Row:
+    return Row(Path("flows.csv"), 2, Interval(1_464_753_600, 300, 1, 2, 3, 4, 5, 6))
+
+
+def test_an_export_takes_the_place_of_what_was_there_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_text("old")
+    link = tmp_path / "export.csv"
+    link.symlink_to("real.csv")
+
+    check_export_path(link)
+    assert link.read_text() == "old"
+    replayed(a_measured_row()).export(link)
+
+    assert link.is_symlink()
+    assert (tmp_path / "real.csv").read_text().splitlines()[1] == "a,2016-06-01T04:00:00+00:00,300,1,2,3,4,5,6,"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export.csv", "real.csv"]
+
+
+def test_an_export_that_fails_half_way_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    export = tmp_path / "export.csv"
+    export.write_text("old")
+    impossible = replace(a_measured_row(), interval=replace(a_measured_row().interval, start_s=10**15))
+
+    with pytest.raises((ValueError, OverflowError)):
+        replayed(a_measured_row(), impossible).export(export)
+
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("export.csv", "old")]
+
+
+def test_an_export_to_a_device_is_written_to_it() -> None:
+    null = Path("/dev/null")
+
+    check_export_path(null)
+    replayed(a_measured_row()).export(null)
+
+    assert null.is_char_device()
+
+
+@pytest.mark.parametrize("name", ["gone/export.csv", ".", "file/export.csv", "x" * 300])
+def test_a_path_that_cannot_be_exported_to_is_known_beforehand(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("a file")
+
+    with pytest.raises(OSError, match=r"\[Errno"):
+        check_export_path(tmp_path / name)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contracts.wire.packs import Interval
 from device_sim.measured import flows
-from device_sim.measured.rows import DEFAULT_ZONE, MeasuredHome, Reason, UnreadableFile
+from device_sim.measured.rows import DEFAULT_ZONE, NAMEPLATE_MAX, MeasuredHome, Reason, UnreadableFile
 
 HEADER = "home,start,interval_s,pv_wh,load_wh,charge_wh,discharge_wh,import_wh,export_wh"
 MIDNIGHT_S = 1_464_753_600  # 2016-06-01T00:00:00-04:00
@@ -211,6 +211,37 @@ def test_nameplates_beside_the_file_are_taken_where_they_can_be_read(tmp_path: P
     assert (a.pv_nameplate_w, a.battery_capacity_wh, a.battery_power_w, a.zone) == (7_000, 10_000, 5_000, "west")
     assert (b.pv_nameplate_w, b.zone) == (12, DEFAULT_ZONE)
     assert [(row.file.name, row.line, row.reason) for row in nobodys] == [("homes.csv", 3, Reason.BAD_NAMEPLATE)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a,5000,0,0,Zone/1",
+        "a,5000,0,0," + "z" * 65,
+        "a,5000,0,0,\u00e9toile",
+        "a,1000000001,0,0,west",
+        "a,0,1e300,0,west",
+        "a,0,0,-1,west",
+        "a,0,0,0.5,west",
+    ],
+)
+def test_a_nameplate_that_no_unit_can_have_is_reported_and_the_rows_say_instead(tmp_path: Path, line: str) -> None:
+    path = a_file(tmp_path, a_row("a", pv_wh="1"))
+    a_file(tmp_path, line, name="homes.csv", header="home,pv_nameplate_w,battery_capacity_wh,battery_power_w,zone")
+
+    (home,), nobodys = flows.read([path])
+
+    assert (home.pv_nameplate_w, home.zone, len(home.rows)) == (12, DEFAULT_ZONE, 1)
+    assert [(row.line, row.reason) for row in nobodys] == [(2, Reason.BAD_NAMEPLATE)]
+
+
+def test_one_absurd_row_needs_no_more_than_a_unit_can_have(tmp_path: Path) -> None:
+    path = a_file(tmp_path, a_row(pv_wh="1e9"), a_row(interval_s="1", charge_wh="5e5"), a_row(discharge_wh="1e300"))
+
+    home = the_home(path)
+
+    sizes = (home.pv_nameplate_w, home.battery_capacity_wh, home.battery_power_w)
+    assert sizes == (NAMEPLATE_MAX, NAMEPLATE_MAX, NAMEPLATE_MAX)
 
 
 def test_a_home_goes_on_from_one_file_to_the_next(tmp_path: Path) -> None:

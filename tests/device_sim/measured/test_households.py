@@ -205,7 +205,7 @@ def test_a_home_without_file_and_a_file_without_home_are_reported_and_stop_nothi
         ("homes.csv", 4, Reason.MISSING_HOME),
         ("homes.csv", 5, Reason.BAD_NAMEPLATE),
         ("two.csv", 0, Reason.MISSING_FILE),
-        ("four.csv", 0, Reason.NOT_IN_HOMES_CSV),
+        ("four.csv", 2, Reason.NOT_IN_HOMES_CSV),
     ]
 
 
@@ -230,3 +230,29 @@ def test_a_file_of_the_folder_without_its_columns_is_one_clear_error(tmp_path: P
 def test_two_folders_with_a_home_of_one_name_are_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="one: two of the paths"):
         read([a_folder(tmp_path, A_DAY), a_folder(tmp_path, A_DAY, name="other_2017_jan")])
+
+
+def test_a_home_whose_line_is_bad_is_a_home_of_which_no_row_can_be_read(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, A_DAY, houses="one,4,6.4,5,0.9\ntwo,4,6.4,much,0.9\nthree,4\nfour,1e7,0,0,0.9")
+    for name in ("two", "three", "four"):
+        (folder / f"{name}.csv").write_text("non_shiftable_load,solar_generation\n0.5,0\n\nnonsense\n")
+
+    measured = read([folder])
+
+    assert {home.name: len(home.rows) for home in measured.homes} == {"one": 24, "two": 0, "three": 0, "four": 0}
+    assert [(row.file.name, row.line, row.reason) for home in measured.homes for row in home.unreadable] == [
+        (f"{name}.csv", line, Reason.BAD_NAMEPLATE) for name in ("four", "three", "two") for line in (2, 4)
+    ]
+    assert [(row.file.name, row.line, row.reason) for row in measured.unreadable] == [
+        ("homes.csv", 3, Reason.BAD_NAMEPLATE),
+        ("homes.csv", 4, Reason.WRONG_COLUMN_COUNT),
+        ("homes.csv", 5, Reason.BAD_NAMEPLATE),
+    ]
+
+
+def test_a_bad_line_beside_a_good_one_of_the_same_home_takes_nothing_from_it(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, A_DAY, houses="one,bad,6.4,5,0.9\none,4,6.4,5,0.9\none,worse,6.4,5,0.9")
+
+    (home,) = read([folder]).homes
+
+    assert (len(home.rows), home.unreadable) == (24, ())

@@ -5,11 +5,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.units import DAY_S
 from contracts.wire.packs import Interval
 from device_sim.measured.rows import DEFAULT_ZONE, MeasuredHome, Row
 from device_sim.measured.timeline import Timeline, Turn
 
-DAY_S = 86_400
 YEAR_S = 365 * DAY_S
 
 
