@@ -17,7 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.problems import Problem
+from services.problems import Problem, responses
 
 _SECRET_NAME: Final = re.compile(
     r"secret|passw|token|authorization|cookie|seed|private|credential|claim_code|checkout_code|e_?mail|postal|full_name",
@@ -82,11 +82,11 @@ def observability_router(*, registry: CollectorRegistry, ready_checks: Mapping[s
     """
     router = APIRouter(tags=["observability"])
 
-    @router.get("/healthz", summary="Is the process alive")
+    @router.get("/healthz", summary="Is the process alive", responses=_told(status="alive"))
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @router.get("/readyz", summary="Can it do its work")
+    @router.get("/readyz", summary="Can it do its work", responses=responses("not_ready") | _told(status="ready"))
     async def readyz() -> dict[str, str]:
         failing = [name for name, check in ready_checks.items() if not await run_in_threadpool(_passes, name, check)]
         if failing:
@@ -109,6 +109,11 @@ def count_requests(app: FastAPI, *, registry: CollectorRegistry) -> None:
             "sparks_http_request_seconds", "Time to the answer", ["route"], registry=registry, buckets=_SECONDS
         ),
     )
+
+
+def _told(**members: str) -> dict[int | str, dict[str, Any]]:
+    """An example of the answer, for OpenAPI."""
+    return {200: {"content": {"application/json": {"example": members}}}}
 
 
 def _passes(name: str, check: Check) -> bool:

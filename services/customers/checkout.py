@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends
 
 from contracts.commands import IssueCheckoutCode, Request
 from contracts.programmes import Programme
-from services.customers import answers, codes
+from services import calls
+from services.customers import codes
 from services.customers.shapes import CheckoutCode, CheckoutCodeBody
 from services.idempotency import Asked, asked_by, outcome_of
 from services.identity import Caller, Tokens
@@ -28,7 +29,7 @@ def checkout_router(*, ledger: Ledger, tokens: Tokens, keys: Keys, programme: Pr
         status_code=201,
         summary="A code to pay with once",
         response_model=CheckoutCode,
-        responses=answers.keyed("invalid_amount", "unknown_customer", "code_exists"),
+        responses=calls.keyed("invalid_amount", "unknown_customer", "code_exists"),
     )
     def issue(caller: _Customer, asked: _Asked, body: CheckoutCodeBody = _DEFAULT) -> dict[str, Any]:
         """One approval within five minutes, of at most `max_cents`; a third decline burns it."""

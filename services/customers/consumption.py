@@ -8,8 +8,9 @@ from contracts import state
 from contracts.programmes import Programme
 from contracts.state import Holdings
 from contracts.units import DAY_S, UnixSeconds
+from services import calls
 from services.clock import Clock
-from services.customers import answers, energy
+from services.customers import energy
 from services.customers.energy import FLOWS, RANGE_S_MAX, Resolution, Step
 from services.customers.shapes import Energy
 from services.identity import Caller, Tokens
@@ -25,9 +26,7 @@ def consumption_router(*, ledger: Ledger, clock: Clock, tokens: Tokens, programm
     router = APIRouter(prefix="/v1/me/energy", tags=["customers"])
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
 
-    @router.get(
-        "", summary="What my units measured", response_model=Energy, responses=answers.signed_in("validation_failed")
-    )
+    @router.get("", summary="What my units measured", response_model=Energy, responses=calls.signed_in())
     def series(
         caller: _Customer,
         since: Annotated[Moment | None, Query(alias="from", description="default: a day before `to`")] = None,

@@ -7,18 +7,19 @@ same call again finishes what was begun.
 from collections.abc import Callable
 from typing import Annotated, Final, TypeAlias
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from sqlalchemy import Engine
 
 from contracts import state
 from contracts.commands import EnrollCustomer, Request
 from contracts.programmes import Programme
+from services import calls
 from services.clock import Clock
-from services.customers import answers, people
+from services.customers import people
 from services.customers.passwords import Passwords
 from services.customers.people import Person
 from services.customers.shapes import Enrolled, EnrolmentBody
-from services.idempotency import Asked, asked_by_anyone, outcome_of
+from services.idempotency import Answer, Answers, Asked, asked_by_anyone, keyed_digest, outcome_of
 from services.keys import Keys
 from services.ledger.client import Ledger
 from services.problems import Problem
@@ -34,38 +35,37 @@ def enrolment_router(
     clock: Clock,
     keys: Keys,
     programme: Programme,
+    answers: Answers,
     passwords: Passwords,
     random_bytes: Callable[[int], bytes],
 ) -> APIRouter:
     """Return the router of `POST /v1/customers`."""
     router = APIRouter(tags=["customers"])
-    _Asked: TypeAlias = Annotated[Asked, Depends(asked_by_anyone(random_bytes))]
+    _Asked: TypeAlias = Annotated[Asked | None, Depends(asked_by_anyone)]
 
     @router.post(
         "/v1/customers",
         status_code=201,
         summary="Enrol",
-        responses=answers.open_to_all(
-            "email_taken",
-            "unknown_level",
-            "idempotency_key_malformed",
-            "idempotency_key_reused",
-            "request_in_progress",
-        ),
+        response_model=Enrolled,
+        responses=calls.open_to_all(*calls.KEY_OPTIONAL, "email_taken", "unknown_level"),
     )
-    def enrol(body: EnrolmentBody, asked: _Asked) -> Enrolled:
+    def enrol(body: EnrolmentBody, asked: _Asked) -> Response:
         """The first participation level holds from the beginning; without one it is the programme's own."""
+        # The body names a person and their password: what is kept of it must tell nobody anything.
+        keyed = keyed_digest(keys, asked)
+        return answers.answer(keyed, lambda: _enrol(body, keyed or Asked(random_bytes(32), bytes(32))))
+
+    def _enrol(body: EnrolmentBody, asked: Asked) -> Answer:
         customer_id = keys.derive("customer id", asked.id).hex()[:32]
         if _is_taken(customer_id, body.email):
             raise _taken()
         command = EnrollCustomer(customer_id, body.participation_level or programme.first_level)
-        # The body names a person and their password: what goes to the ledger of it must tell nobody anything.
-        digest = keys.derive("enrolment", asked.digest)
-        (outcome,) = ledger.submit([Request(asked.id, digest, command)])
+        (outcome,) = ledger.submit([Request(asked.id, asked.digest, command)])
         outcome_of(outcome)
         if people.by_id(engine, customer_id) is None and not people.add(engine, _person(customer_id, body)):
             raise _taken()
-        return Enrolled(customer_id=customer_id)
+        return Answer(201, {"customer_id": customer_id})
 
     def _is_taken(customer_id: str, email: str) -> bool:
         """Is the e-mail another's? What is on the ledger already is a call repeated: the ledger knows its body."""

@@ -11,10 +11,12 @@ from contracts.commands import ChooseLevel, FreezeCustomer, Request
 from contracts.participation import UNVERIFIED
 from contracts.state import Customer
 from contracts.units import UnixSeconds
+from services import calls
+from services.calls import NothingBody
 from services.clock import Clock
-from services.customers import answers, people
+from services.customers import people
 from services.customers.people import Person
-from services.customers.shapes import ChangeBody, Frozen, Me, NothingBody
+from services.customers.shapes import ChangeBody, Frozen, Me
 from services.idempotency import Asked, asked_by, outcome_of
 from services.identity import Caller, Tokens
 from services.ledger.client import Ledger
@@ -33,7 +35,7 @@ def profile_router(
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
     _Asked: TypeAlias = Annotated[Asked, Depends(asked_by(tokens.customer))]
 
-    @router.get("", summary="Who I am", response_model=Me, responses=answers.signed_in("unknown_customer"))
+    @router.get("", summary="Who I am", response_model=Me, responses=calls.signed_in("unknown_customer"))
     def me(caller: _Customer) -> dict[str, Any]:
         return _me(caller.subject)
 
@@ -41,7 +43,7 @@ def profile_router(
         "",
         summary="Change what is mine to change",
         response_model=Me,
-        responses=answers.signed_in("unknown_customer", "unknown_level"),
+        responses=calls.signed_in("unknown_customer", "unknown_level"),
     )
     def change(body: ChangeBody, caller: _Customer) -> dict[str, Any]:
         """A participation level takes effect at the next local midnight; a change still to come is replaced."""
@@ -55,12 +57,12 @@ def profile_router(
             people.change(engine, caller.subject, **personal)
         return _me(caller.subject)
 
-    @router.post("/freeze", summary="Stop all spending", responses=answers.keyed("unknown_customer"))
+    @router.post("/freeze", summary="Stop all spending", responses=calls.keyed("unknown_customer"))
     def freeze(caller: _Customer, asked: _Asked, body: NothingBody = _NOTHING) -> Frozen:
         """Nobody can pay with my sparks until I unfreeze them; earning and refunds go on."""
         return _freeze(caller, asked, frozen=True)
 
-    @router.post("/unfreeze", summary="Allow spending again", responses=answers.keyed("unknown_customer"))
+    @router.post("/unfreeze", summary="Allow spending again", responses=calls.keyed("unknown_customer"))
     def unfreeze(caller: _Customer, asked: _Asked, body: NothingBody = _NOTHING) -> Frozen:
         return _freeze(caller, asked, frozen=False)
 

@@ -16,6 +16,7 @@ from services.customers.passwords import Passwords
 from services.customers.profile import profile_router
 from services.customers.sessions import sessions_router
 from services.customers.sparks import sparks_router
+from services.idempotency import Answers
 from services.identity import Tokens
 from services.keys import Keys
 from services.ledger.client import Ledger
@@ -37,6 +38,7 @@ def customers_router(
     passwords  what a hash of a password costs
     """
     router = APIRouter()
+    answers = Answers(engine, clock)
     router.include_router(
         enrolment_router(
             engine=engine,
@@ -44,11 +46,14 @@ def customers_router(
             clock=clock,
             keys=keys,
             programme=programme,
+            answers=answers,
             passwords=passwords,
             random_bytes=random_bytes,
         )
     )
-    router.include_router(sessions_router(engine=engine, clock=clock, tokens=tokens, passwords=passwords))
+    router.include_router(
+        sessions_router(engine=engine, clock=clock, tokens=tokens, keys=keys, answers=answers, passwords=passwords)
+    )
     router.include_router(
         profile_router(engine=engine, ledger=ledger, clock=clock, tokens=tokens, random_bytes=random_bytes)
     )

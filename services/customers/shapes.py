@@ -117,12 +117,6 @@ class CheckoutCodeBody(BaseModel):
     max_cents: Annotated[StrictInt | None, Field(description="default 10000")] = None
 
 
-class NothingBody(BaseModel):
-    """There is nothing to say."""
-
-    model_config = _like({}, extra="forbid")
-
-
 # --- what is answered ------------------------------------------------------------------------------------------------
 
 
@@ -139,9 +133,10 @@ class Session(BaseModel):
 
     model_config = _like({"access_token": "eyJhbGciOi...", "token_type": "Bearer", "expires_in": 900})
 
-    access_token: str
+    access_token: Annotated[str, Field(default_factory=str, description="in the first answer only")]
     token_type: Literal["Bearer"]
     expires_in: int
+    code: Annotated[str, Field(default_factory=str, description="secret_already_shown: a repeat")]
 
 
 class Me(BaseModel):
@@ -220,12 +215,43 @@ class Device(BaseModel):
 class Devices(BaseModel):
     """The units that the customer holds, all of them."""
 
+    model_config = _like(
+        {
+            "items": [
+                {
+                    "device_id": "unit-1",
+                    "claimed_at": "2026-07-01T16:00:00Z",
+                    "zone": "toronto",
+                    "pv_nameplate_w": 7600,
+                    "battery_capacity_wh": 13500,
+                    "battery_power_w": 5000,
+                    "suspended": False,
+                    "last_seq": 288,
+                    "last_interval_end_at": "2026-07-06T16:00:00Z",
+                }
+            ],
+            "next_cursor": None,
+        }
+    )
+
     items: list[Device]
     next_cursor: str | None
 
 
 class Sparks(BaseModel):
     """A customer's sparks: balance = available + held; what is deferred is in none of the others."""
+
+    model_config = _like(
+        {
+            "balance_micro_sparks": 212_500_000,
+            "held_micro_sparks": 12_500_000,
+            "available_micro_sparks": 200_000_000,
+            "deferred_micro_sparks": 0,
+            "value_cents": 200,
+            "lifetime_micro_sparks": 950_000_000,
+            "avoided_mg_co2e": 1_406_000,
+        }
+    )
 
     balance_micro_sparks: int
     held_micro_sparks: int
@@ -256,6 +282,33 @@ class SparksEntry(BaseModel):
 class SparksEntries(BaseModel):
     """Newest first."""
 
+    model_config = _like(
+        {
+            "items": [
+                {
+                    "index": 4712,
+                    "at": "2026-07-06T16:05:00Z",
+                    "kind": "purchase",
+                    "micro_sparks": -100_000_000,
+                    "awards": {},
+                    "retailer": "R4K2QW7ZT9XB3MC",
+                    "retailer_name": "Corner Grocery",
+                    "authorization_id": "5f0c1b7e9a3d4c2e8b6a7f1d0e9c8b7a",
+                    "amount_cents": 100,
+                },
+                {
+                    "index": 4711,
+                    "at": "2026-07-06T16:00:00Z",
+                    "kind": "earned",
+                    "micro_sparks": 1_250_000,
+                    "awards": {"self_consumption": 1_250_000},
+                    "device_id": "unit-1",
+                },
+            ],
+            "next_cursor": "NDcxMQ",
+        }
+    )
+
     items: list[SparksEntry]
     next_cursor: Annotated[str | None, Field(description="null: that was all")]
 
@@ -275,6 +328,26 @@ class EnergyStep(BaseModel):
 
 class Energy(BaseModel):
     """Steps in which nothing was measured are left out."""
+
+    model_config = _like(
+        {
+            "resolution": "hour",
+            "from": "2026-07-06T16:00:00Z",
+            "to": "2026-07-06T18:00:00Z",
+            "items": [
+                {
+                    "start_at": "2026-07-06T16:00:00Z",
+                    "end_at": "2026-07-06T17:00:00Z",
+                    "pv_wh": 4200,
+                    "load_wh": 900,
+                    "charge_wh": 2500,
+                    "discharge_wh": 0,
+                    "import_wh": 0,
+                    "export_wh": 800,
+                }
+            ],
+        }
+    )
 
     resolution: Resolution
     since: Annotated[Rfc3339, Field(alias="from")]

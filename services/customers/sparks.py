@@ -9,10 +9,11 @@ from contracts import accounts, state
 from contracts.effects import Asset
 from contracts.state import Account, Earnings, Retailer, Row
 from contracts.units import MICRO_SPARKS_PER_CENT
-from services.customers import answers, statement
-from services.customers.cursors import cursor_of, index_of
+from services import calls
+from services.customers import statement
 from services.customers.shapes import Sparks, SparksEntries
 from services.customers.statement import Line
+from services.encoding import cursor_of, number_of
 from services.identity import Caller, Tokens
 from services.ledger.client import Ledger
 from services.moments import rfc3339
@@ -26,7 +27,7 @@ def sparks_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
     router = APIRouter(prefix="/v1/me/sparks", tags=["customers"])
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
 
-    @router.get("", summary="How many sparks I have", responses=answers.signed_in())
+    @router.get("", summary="How many sparks I have", responses=calls.signed_in())
     def sparks(caller: _Customer) -> Sparks:
         return balance_of(ledger, caller.subject)
 
@@ -35,20 +36,19 @@ def sparks_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
         summary="What became of my sparks, newest first",
         response_model=SparksEntries,
         response_model_exclude_unset=True,
-        responses=answers.signed_in("invalid_cursor"),
+        responses=calls.signed_in("invalid_cursor"),
     )
     def entries(
         caller: _Customer,
         cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT,
     ) -> dict[str, Any]:
-        before = None if cursor is None else index_of(cursor)
-        found = ledger.entries_of(statement.accounts_of(caller.subject), before=before, limit=limit + 1)
+        found = ledger.entries_of(statement.accounts_of(caller.subject), before=number_of(cursor), limit=limit + 1)
         lines = [statement.line_of(recorded, caller.subject) for recorded in found[:limit]]
         names = _names(ledger, (line.purchase.retailer_id for line in lines if line.purchase))
         return {
             "items": [_item(line, names) for line in lines],
-            "next_cursor": cursor_of(lines[-1].index) if len(found) > limit else None,
+            "next_cursor": cursor_of(str(lines[-1].index)) if len(found) > limit else None,
         }
 
     return router

@@ -9,28 +9,15 @@ from fastapi.responses import JSONResponse
 from contracts import state
 from contracts.commands import Authorize, Capture, Command, Refund, Request, Void
 from contracts.state import Purchase
+from services import calls
+from services.calls import NothingBody
 from services.gateway.answers import answer, code_hash, shown
-from services.gateway.shapes import AmountBody, Authorization, AuthorizationBody, NothingBody
+from services.gateway.shapes import AmountBody, Authorization, AuthorizationBody
 from services.idempotency import Asked, asked_by, outcome_of
 from services.identity import Caller, Scope, Tokens
 from services.ledger.client import Ledger
-from services.problems import Problem, responses
+from services.problems import Problem
 
-_ALWAYS: Final = (
-    "unauthorized",
-    "forbidden",
-    "validation_failed",
-    "malformed_body",
-    "body_too_large",
-    "internal_error",
-    "ledger_unavailable",
-)
-_KEYED: Final = (
-    "idempotency_key_missing",
-    "idempotency_key_malformed",
-    "idempotency_key_reused",
-    "request_in_progress",
-)
 _MOVED: Final[dict[str, Any]] = {
     "status_code": 201,
     "response_model": Authorization,
@@ -48,9 +35,15 @@ def authorizations_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
     _Retailer: TypeAlias = Annotated[Caller, Depends(retailer)]
     _Asked: TypeAlias = Annotated[Asked, Depends(asked_by(retailer))]
 
-    @router.post("", summary="Take or hold the price of a purchase", responses=_problems("unknown_retailer"), **_MOVED)
+    @router.post(
+        "", summary="Take or hold the price of a purchase", responses=calls.keyed("unknown_retailer"), **_MOVED
+    )
     async def authorize(body: AuthorizationBody, caller: _Retailer, asked: _Asked) -> JSONResponse:
-        """A decline is an answer too: 201 with `status` declined and its reason."""
+        """A decline is an answer too: 201 with `status` declined and its reason.
+
+        So is any `amount_cents` out of range, if it is a number at all: one of more than 4,300 digits is not read,
+        and the whole body is `malformed_body`.
+        """
         command = Authorize(
             authorization_id=asked.id.hex()[:32],
             retailer_id=_retailer_id(caller),
@@ -67,7 +60,7 @@ def authorizations_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
         summary="A purchase as it stands",
         response_model=Authorization,
         response_class=JSONResponse,
-        responses=responses(*_ALWAYS, "unknown_authorization"),
+        responses=calls.signed_in("unknown_authorization"),
     )
     async def authorization(authorization_id: str, caller: _Retailer) -> JSONResponse:
         key = state.purchase_key(_checked(authorization_id))
@@ -79,7 +72,7 @@ def authorizations_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
     @router.post(
         "/{authorization_id}/captures",
         summary="Take part or all of a hold",
-        responses=_problems("unknown_authorization", "invalid_state", "invalid_amount", "capture_above_hold"),
+        responses=calls.keyed("unknown_authorization", "invalid_state", "invalid_amount", "capture_above_hold"),
         **_MOVED,
     )
     async def capture(
@@ -91,7 +84,7 @@ def authorizations_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
     @router.post(
         "/{authorization_id}/voids",
         summary="The purchase is not to be",
-        responses=_problems("unknown_authorization", "invalid_state"),
+        responses=calls.keyed("unknown_authorization", "invalid_state"),
         **_MOVED,
     )
     async def void(
@@ -103,7 +96,7 @@ def authorizations_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
     @router.post(
         "/{authorization_id}/refunds",
         summary="Give back part or all of a sale",
-        responses=_problems(
+        responses=calls.keyed(
             *("unknown_authorization", "invalid_state", "customer_closed"),
             *("invalid_amount", "refund_above_sale", "refund_too_late"),
         ),
@@ -119,10 +112,6 @@ def authorizations_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
         return JSONResponse(answer(accepted.result, accepted.index), 201)
 
     return router
-
-
-def _problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    return responses(*_ALWAYS, *_KEYED, *codes)
 
 
 def _retailer_id(caller: Caller) -> str:

@@ -45,12 +45,6 @@ class AmountBody(BaseModel):
     amount_cents: Annotated[StrictInt | None, Field(description="left out: all of it")] = None
 
 
-class NothingBody(BaseModel):
-    """There is nothing to say."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}]})
-
-
 class Authorization(BaseModel):
     """A purchase as it stands after the call."""
 

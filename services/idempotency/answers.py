@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy import Engine, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from contracts.units import DAY_S, Seconds
 from services.clock import Clock
-from services.database import transaction
+from services.database import reading, transaction
 from services.idempotency.asked import Asked
 from services.idempotency.outcomes import reused, running
 from services.idempotency.tables import AnswerRow
@@ -24,6 +24,8 @@ from services.problems import MEDIA_TYPE, Problem
 CLAIM_S: Final[Seconds] = 60
 """After this long without an answer, whoever claimed the request is taken for dead and a repeat may do the work."""
 KEPT_S: Final[Seconds] = 7 * DAY_S
+SECRET_ALREADY_SHOWN: Final = "secret_already_shown"
+"""The `code` of a repeat whose first answer had a secret."""
 
 _RUNNING: Final = 0
 _CLIENT_ERRORS: Final = 400
@@ -63,11 +65,14 @@ class Answers:
         self._engine = engine
         self._clock = clock
 
-    def answer(self, asked: Asked, work: Callable[[], Answer]) -> Response:
+    def answer(self, asked: Asked | None, work: Callable[[], Answer]) -> Response:
         """Return the first answer again, or that of `work()` now; a key that is running or reused is a problem.
 
-        A problem that `work` raises is an answer too, and is stored; 401, 422, 429 and 5xx are not.
+        A problem that `work` raises is an answer too, and is stored; 401, 422, 429 and 5xx are not. Whoever is so slow
+        that another took the request over answers as that other did. Of a call without a key (None) nothing is kept.
         """
+        if asked is None:
+            return _first(work())
         claimed_s = self._clock.now_s()
         stored = self._claim(asked, claimed_s)
         if stored is not None:
@@ -75,16 +80,18 @@ class Answers:
         try:
             answer = work()
         except Problem as problem:
-            if _is_stored(problem.status_code):
-                self._store(asked, problem.status_code, problem.document)
-            else:
+            if not _is_stored(problem.status_code):
                 self._release(asked, claimed_s)
+            elif not self._store(asked, claimed_s, problem.status_code, json.dumps(problem.document)):
+                return self._known(asked)
             raise
         except BaseException:
             self._release(asked, claimed_s)
             raise
-        self._store(asked, answer.status, {**answer.body, **answer.again})
-        return JSONResponse(answer.first_body, answer.status)
+        repeated = json.dumps({**answer.body, **answer.again}, ensure_ascii=False, separators=(",", ":"))
+        if not self._store(asked, claimed_s, answer.status, repeated):
+            return self._known(asked)
+        return _first(answer)
 
     def _claim(self, asked: Asked, now_s: int) -> Response | None:
         """Claim what was asked, or return what it was answered."""
@@ -101,9 +108,14 @@ class Answers:
             session.execute(delete(_ANSWERS).where(or_(abandoned, too_old)))
             if session.execute(insert).first() is not None:
                 return None
+        return self._known(asked)
+
+    def _known(self, asked: Asked) -> Response:
+        """What whoever claimed the request first, or took it over, answered."""
+        with reading(self._engine) as session:
             known = session.execute(select(_ANSWERS).where(_ANSWERS.c.id == asked.id)).first()
         if known is None:
-            raise running()  # whoever ran it gave up between our two statements
+            raise running()  # whoever ran it gave up just now: to ask again is right
         if known.digest != asked.digest:
             raise reused()
         if known.status == _RUNNING:
@@ -111,15 +123,25 @@ class Answers:
         is_problem = known.status >= _CLIENT_ERRORS
         return Response(known.body, known.status, media_type=MEDIA_TYPE if is_problem else "application/json")
 
-    def _store(self, asked: Asked, status: int, body: Mapping[str, Any]) -> None:
-        values = {"status": status, "body": json.dumps(body), "at_s": self._clock.now_s()}
+    def _store(self, asked: Asked, claimed_s: int, status: int, body: str) -> bool:
+        """Keep the answer; False if the claim is not ours any more, and nothing is kept."""
+        values = {"status": status, "body": body, "at_s": self._clock.now_s()}
+        statement = update(_ANSWERS).where(_is_ours(asked, claimed_s)).values(values).returning(_ANSWERS.c.id)
         with transaction(self._engine) as session:
-            session.execute(update(_ANSWERS).where(_ANSWERS.c.id == asked.id).values(values))
+            return session.execute(statement).first() is not None
 
     def _release(self, asked: Asked, claimed_s: int) -> None:
-        ours = and_(_ANSWERS.c.id == asked.id, _ANSWERS.c.status == _RUNNING, _ANSWERS.c.at_s == claimed_s)
         with transaction(self._engine) as session:
-            session.execute(delete(_ANSWERS).where(ours))
+            session.execute(delete(_ANSWERS).where(_is_ours(asked, claimed_s)))
+
+
+def _is_ours(asked: Asked, claimed_s: int) -> ColumnElement[bool]:
+    # A claim is taken over CLAIM_S later at the earliest, so its second tells whose it is.
+    return and_(_ANSWERS.c.id == asked.id, _ANSWERS.c.status == _RUNNING, _ANSWERS.c.at_s == claimed_s)
+
+
+def _first(answer: Answer) -> Response:
+    return JSONResponse(answer.first_body, answer.status)
 
 
 def _is_stored(status: int) -> bool:

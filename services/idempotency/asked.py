@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Request
 
 from services.identity import Caller
+from services.keys import Keys
 from services.problems import Problem
 
 HEADER: Final = "Idempotency-Key"
@@ -32,7 +32,7 @@ class Asked:
     """What was asked, for the ledger and for `Answers`.
 
     id      SHA-256 over caller, method, path and key
-    digest  SHA-256 over the body as parsed JSON
+    digest  SHA-256 over the body as parsed JSON, no body being `{}`
     """
 
     id: bytes
@@ -53,20 +53,22 @@ def asked_by(caller: Callable[..., Any]) -> Callable[..., Awaitable[Asked]]:
     return asked
 
 
-def asked_by_anyone(random_bytes: Callable[[int], bytes] = os.urandom) -> Callable[..., Awaitable[Asked]]:
-    """Return the dependency for calls without a caller; the key is optional, and its scope is the path alone."""
-
-    async def asked(request: Request, idempotency_key: Annotated[str | None, _HEADER] = None) -> Asked:
-        if idempotency_key is None:
-            return Asked(random_bytes(32), _digest(await request.body()))
-        return await _asked(request, "", idempotency_key)
-
-    return asked
+async def asked_by_anyone(request: Request, idempotency_key: Annotated[str | None, _HEADER] = None) -> Asked | None:
+    """Dependency of calls without a caller: None without a key, whose scope is the path alone."""
+    return None if idempotency_key is None else await _asked(request, "", idempotency_key)
 
 
 def part_of(asked: Asked, name: str) -> Asked:
     """What is asked in one part of a call that is several ledger commands; `name` tells the parts apart."""
     return Asked(hashlib.sha256(asked.id + name.encode()).digest(), asked.digest)
+
+
+def keyed_digest(keys: Keys, asked: Asked | None) -> Asked | None:
+    """The same request with a digest that only this platform can make: for bodies that hold a password.
+
+    Else whoever reads the digest in a table could try passwords against it, fast and alone.
+    """
+    return None if asked is None else Asked(asked.id, keys.derive("digest of a secret body", asked.digest))
 
 
 def parse_key(text: str) -> str | None:
@@ -94,10 +96,11 @@ async def _asked(request: Request, subject: str, header: str) -> Asked:
 def _digest(body: bytes) -> bytes:
     """SHA-256 of the body as canonical JSON; of its bytes, if it is none (then the call refuses it anyway).
 
+    No body at all says what `{}` says: where a body may be left out, each of its members may be.
     Half of a surrogate pair, which JSON can spell, raises UnicodeEncodeError: no database takes it (`problems`).
     """
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(body or b"{}")
     except (ValueError, RecursionError):
         return hashlib.sha256(body).digest()
     canonical = json.dumps(parsed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

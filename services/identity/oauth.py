@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -11,8 +12,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from services.identity.clients import Client, Clients
-from services.identity.tokens import Scope, Tokens, published_key
+from services.identity.tokens import TOKEN_S, Scope, Tokens, published_key
 from services.keys import Keys, Use
+from services.problems import responses
 
 ORGANISATION_SCOPES: Final = tuple(scope for scope in Scope if scope is not Scope.CUSTOMER)
 PUBLISHED_USES: Final = (Use.RECEIPTS, Use.COMMANDS, Use.TOKENS)
@@ -20,6 +22,51 @@ PUBLISHED_USES: Final = (Use.RECEIPTS, Use.COMMANDS, Use.TOKENS)
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _FORM: Final = "application/x-www-form-urlencoded"
 _FORM_FIELDS_MAX: Final = 20
+
+
+def _error(error: str, description: str, *, status: int) -> dict[str, str | int]:
+    return {
+        "error": error,
+        "error_description": description,
+        "code": error,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+    }
+
+
+def _told(description: str, **examples: dict[str, Any]) -> dict[str, Any]:
+    """An answer of `/oauth/token` as OpenAPI shows it."""
+    shown = {name: {"value": value} for name, value in examples.items()}
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": {"type": "object"}, "examples": shown}},
+    }
+
+
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = responses(
+    "body_too_large", "internal_error", "database_unavailable"
+) | {
+    200: _told(
+        "A token",
+        granted={
+            "access_token": "eyJhbGciOi...",
+            "token_type": "Bearer",
+            "expires_in": TOKEN_S,
+            "scope": "fleet programme",
+        },
+    ),
+    400: _told(
+        "RFC 6749 5.2",
+        invalid_request=_error("invalid_request", "grant_type is missing.", status=400),
+        unsupported_grant_type=_error("unsupported_grant_type", "Only client_credentials is supported.", status=400),
+        invalid_scope=_error("invalid_scope", "The client may not have this scope.", status=400),
+    ),
+    401: _told(
+        "RFC 6749 5.2",
+        invalid_client=_error("invalid_client", "Unknown client, or wrong secret.", status=401),
+    ),
+}
+
 _DOCUMENTATION: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -48,12 +95,12 @@ _DOCUMENTATION: Final[dict[str, Any]] = {
 
 
 class _Refused(Exception):
-    """An error of RFC 6749 5.2: not a problem document, because OAuth clients know only these."""
+    """An error of RFC 6749 5.2, with what our other clients decide on beside it: `code`, `title` and `status`."""
 
     def __init__(self, error: str, description: str, *, status: int = 400, challenge: str | None = None) -> None:
         super().__init__(description)
         self.response = JSONResponse(
-            {"error": error, "error_description": description},
+            _error(error, description, status=status),
             status,
             headers=_NO_STORE | ({"WWW-Authenticate": challenge} if challenge else {}),
         )
@@ -63,7 +110,13 @@ def oauth_router(*, tokens: Tokens, clients: Clients) -> APIRouter:
     """Return the router of `/oauth/token`."""
     router = APIRouter(tags=["identity"])
 
-    @router.post("/oauth/token", openapi_extra=_DOCUMENTATION, summary="A token for an organisation's client")
+    @router.post(
+        "/oauth/token",
+        openapi_extra=_DOCUMENTATION,
+        summary="A token for an organisation's client",
+        response_class=JSONResponse,
+        responses=_ANSWERS,
+    )
     async def token(request: Request) -> JSONResponse:
         """Client credentials in the form or by HTTP Basic; `scope` asks for less than the client may have."""
         try:
@@ -89,24 +142,37 @@ def well_known_router(*, keys: Keys) -> APIRouter:
     router = APIRouter(prefix="/.well-known", tags=["identity"])
     key_set = {"keys": [published_key(keys.public_key(use), sparks_use=use) for use in PUBLISHED_USES]}
 
-    @router.get("/jwks.json", summary="The keys that sign receipts, commands and tokens")
+    example = {"keys": [published_key(bytes(32), sparks_use=Use.RECEIPTS)]}
+
+    @router.get(
+        "/jwks.json",
+        summary="The keys that sign receipts, commands and tokens",
+        responses={200: {"content": {"application/json": {"example": example}}}},
+    )
     async def jwks() -> dict[str, list[dict[str, str]]]:
         return key_set
 
-    @router.get("/oauth-authorization-server", summary="RFC 8414 metadata")
+    @router.get(
+        "/oauth-authorization-server",
+        summary="RFC 8414 metadata",
+        responses={200: {"content": {"application/json": {"example": _metadata("https://sparks.example")}}}},
+    )
     async def metadata(request: Request) -> dict[str, str | list[str]]:
-        issuer = str(request.base_url).rstrip("/")
-        return {
-            "issuer": issuer,
-            "token_endpoint": f"{issuer}/oauth/token",
-            "jwks_uri": f"{issuer}/.well-known/jwks.json",
-            "scopes_supported": [str(scope) for scope in ORGANISATION_SCOPES],
-            "response_types_supported": [],
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        }
+        return _metadata(str(request.base_url).rstrip("/"))
 
     return router
+
+
+def _metadata(issuer: str) -> dict[str, str | list[str]]:
+    return {
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/oauth/token",
+        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "scopes_supported": [str(scope) for scope in ORGANISATION_SCOPES],
+        "response_types_supported": [],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+    }
 
 
 async def _form_of(request: Request) -> dict[str, str]:

@@ -7,8 +7,8 @@ from contracts.state import Meter, Unit, UnitKey
 from contracts.units import UnixSeconds
 from contracts.wire import signatures
 from services.database import reading
+from services.encoding import cursor_of, place_of, text_of
 from services.moments import rfc3339
-from services.operations.encoding import cursor_of, place_of, text_of
 from services.operations.office import Office
 from services.operations.shapes import Device, DeviceKey, Devices, Gap
 from services.problems import Problem

@@ -1,59 +1,60 @@
 """The calls of the scope `fleet` on units."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from contracts.commands import CorrectUnit, IssueClaimCode, ReplaceKey, SuspendUnit
 from contracts.wire import signatures
+from services import calls
+from services.calls import NothingBody
 from services.database import reading
-from services.idempotency import Answer, Asked, asked_by
+from services.encoding import bytes_of
+from services.idempotency import SECRET_ALREADY_SHOWN, Answer, Asked, asked_by
 from services.identity import Scope
 from services.moments import rfc3339
 from services.operations import census, instructions, registration
-from services.operations.encoding import bytes_of
 from services.operations.office import Office
 from services.operations.shapes import (
     ClaimCode,
     Correction,
     Device,
     DeviceId,
+    DeviceMoved,
     Devices,
     KeyReplaced,
     NewDevices,
     NewKey,
     RegisteredDevices,
 )
-from services.problems import Problem, responses
+from services.problems import Problem
 from services.setaside import parking
 
-_PROBLEMS = responses("unauthorized", "forbidden", "validation_failed", "ledger_unavailable")
-_UNKNOWN = responses("unknown_device")
-_ASKED = responses("idempotency_key_missing", "request_in_progress", "idempotency_key_reused", "validation_failed")
+_NOTHING: Final = NothingBody()
 
 
 def fleet_router(office: Office) -> APIRouter:
     """Return the router of everything under `/v1/devices`."""
     caller = office.tokens.organisation(Scope.FLEET)
-    router = APIRouter(prefix="/v1/devices", tags=["fleet"], dependencies=[Depends(caller)], responses=_PROBLEMS)
+    router = APIRouter(prefix="/v1/devices", tags=["fleet"], dependencies=[Depends(caller)])
     asking = Depends(asked_by(caller))
 
-    @router.post("", status_code=201, response_model=RegisteredDevices, responses=_ASKED)
+    @router.post("", status_code=201, response_model=RegisteredDevices, responses=calls.keyed())
     def register(body: NewDevices, asked: Asked = asking) -> Response:
         """Register up to 10,000 units; secrets are shown in the first answer only."""
         return office.answers.answer(asked, lambda: registration.register(office, asked, body.devices))
 
-    @router.get("", responses=responses("invalid_cursor"))
+    @router.get("", responses=calls.signed_in("invalid_cursor"))
     def list_devices(cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Devices:
         """Units by id, a page at a time."""
         return census.devices(office, cursor=cursor, limit=limit)
 
-    @router.get("/{device_id}", responses=_UNKNOWN)
+    @router.get("/{device_id}", responses=calls.signed_in("unknown_device"))
     def show(device_id: DeviceId) -> Device:
         """A unit: as registered, its keys, how far its packs are decided, what is missing."""
         return census.device(office, device_id)
 
-    @router.patch("/{device_id}", responses=_UNKNOWN)
+    @router.patch("/{device_id}", responses=calls.signed_in("unknown_device"))
     def correct(device_id: DeviceId, body: Correction) -> Device:
         """Correct nameplate or zone; what was decided stays, a refused pack may be decided again."""
         _correct(office, device_id, body)
@@ -66,25 +67,34 @@ def fleet_router(office: Office) -> APIRouter:
 def _add_moves(router: APIRouter, office: Office, asking: Any) -> None:
     """The calls on one unit that need an Idempotency-Key."""
 
-    @router.post("/{device_id}/suspend", responses=_UNKNOWN | _ASKED)
-    def suspend(device_id: DeviceId, asked: Asked = asking) -> dict[str, str]:
+    @router.post("/{device_id}/suspend", responses=calls.keyed("unknown_device"))
+    def suspend(device_id: DeviceId, asked: Asked = asking, body: NothingBody = _NOTHING) -> DeviceMoved:
         """Set a unit's messages aside from now on."""
         office.ask(asked, SuspendUnit(device_id, suspended=True))
-        return {"device_id": device_id, "state": "suspended"}
+        return DeviceMoved(device_id=device_id, state="suspended")
 
-    @router.post("/{device_id}/resume", responses=_UNKNOWN | _ASKED)
-    def resume(device_id: DeviceId, asked: Asked = asking) -> dict[str, str]:
+    @router.post("/{device_id}/resume", responses=calls.keyed("unknown_device"))
+    def resume(device_id: DeviceId, asked: Asked = asking, body: NothingBody = _NOTHING) -> DeviceMoved:
         """Take a unit's messages again, and ask it for those that were set aside."""
         office.ask(asked, SuspendUnit(device_id, suspended=False))
         instructions.ask_to_resend(office, asked, device_id)
-        return {"device_id": device_id, "state": "active"}
+        return DeviceMoved(device_id=device_id, state="active")
 
-    @router.post("/{device_id}/keys", status_code=201, responses=_UNKNOWN | _ASKED | responses("key_number_taken"))
+    @router.post(
+        "/{device_id}/keys",
+        status_code=201,
+        responses=calls.keyed("unknown_device", "key_number_taken", "key_in_use", "bad_key_signature"),
+    )
     def replace_key(device_id: DeviceId, body: NewKey, asked: Asked = asking) -> KeyReplaced:
         """Give a unit another key from a number on; without the old key's signature the old one is revoked."""
         return _replace_key(office, asked, device_id, body)
 
-    @router.post("/{device_id}/claim-codes", status_code=201, response_model=ClaimCode, responses=_UNKNOWN | _ASKED)
+    @router.post(
+        "/{device_id}/claim-codes",
+        status_code=201,
+        response_model=ClaimCode,
+        responses=calls.keyed("unknown_device"),
+    )
     def issue_claim_code(device_id: DeviceId, asked: Asked = asking) -> Response:
         """A new claim code for 90 days; the one before ends. Shown in the first answer only."""
         return office.answers.answer(asked, lambda: _issue_claim_code(office, asked, device_id))
@@ -132,7 +142,7 @@ def _issue_claim_code(office: Office, asked: Asked, device_id: str) -> Answer:
         201,
         {"expires_at": rfc3339(accepted.result["expires_s"])},
         once={"claim_code": code},
-        again={"code": registration.SECRET_ALREADY_SHOWN},
+        again={"code": SECRET_ALREADY_SHOWN},
     )
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from contracts import state
-from contracts.commands import DeclareEvent
 from contracts.state import Event, Meter, Unit
-from contracts.units import DAY_S, Seconds
+from contracts.units import DAY_S, Seconds, UnixSeconds
 from contracts.wire.receipts import EventCall, EventCancelled, Resend
 from services.idempotency import Asked
 from services.operations.office import Office
@@ -25,16 +24,21 @@ def ask_to_resend(office: Office, asked: Asked, device_id: str) -> None:
     office.instruct([resend])
 
 
-def call_event(office: Office, event: DeclareEvent, *, reserve_pct: int) -> None:
-    """Tell every unit of the event's zone; the instruction's id is the event's."""
-    now_s = office.clock.now_s()
+def call_event(office: Office, event_id: str, *, issued_s: UnixSeconds, reserve_pct: int) -> None:
+    """Tell every unit of the event's zone; the instruction's id is the event's, so that told twice it is one.
+
+    Of an event that was cancelled since nobody is told: this may be a declaration that is sent again.
+    """
+    event = _event(office, event_id)
+    if event.cancelled:
+        return
     for device_ids in _units_of(office, event.zone):
         office.instruct(
             [
                 EventCall(
                     device_id=device_id,
-                    id=event.event_id,
-                    issued_s=now_s,
+                    id=event_id,
+                    issued_s=issued_s,
                     expires_s=event.end_s,
                     start_s=event.start_s,
                     end_s=event.end_s,
@@ -46,19 +50,24 @@ def call_event(office: Office, event: DeclareEvent, *, reserve_pct: int) -> None
         )
 
 
-def cancel_event(office: Office, event_id: str) -> None:
+def cancel_event(office: Office, event_id: str, *, issued_s: UnixSeconds) -> None:
     """Tell every unit of the event's zone that it does not take place."""
-    (event,) = office.ledger.rows([state.event_key(event_id)])
-    if not isinstance(event, Event):
-        raise LookupError(f"the ledger cancelled the event {event_id}, which it does not have")
-    now_s = office.clock.now_s()
+    event = _event(office, event_id)
+    expires_s = max(event.end_s, issued_s + 1)
     for device_ids in _units_of(office, event.zone):
         office.instruct(
             [
-                EventCancelled(device_id, f"{event_id}/cancelled", now_s, max(event.end_s, now_s + 1), event_id)
+                EventCancelled(device_id, f"{event_id}/cancelled", issued_s, expires_s, event_id)
                 for device_id in device_ids
             ]
         )
+
+
+def _event(office: Office, event_id: str) -> Event:
+    (event,) = office.ledger.rows([state.event_key(event_id)])
+    if not isinstance(event, Event):
+        raise LookupError(f"the ledger took a command on the event {event_id}, which it does not have")
+    return event
 
 
 def _units_of(office: Office, zone: str) -> Iterator[list[str]]:

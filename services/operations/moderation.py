@@ -6,11 +6,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query, Response
 
 from contracts.commands import DecideAgain
+from services import calls
 from services.database import reading, transaction
+from services.encoding import cursor_of, number_of, text_of
 from services.idempotency import Answer, Asked, asked_by
 from services.identity import Scope
 from services.moments import rfc3339
-from services.operations.encoding import cursor_of, place_of, text_of
 from services.operations.office import Office
 from services.operations.shapes import (
     DeviceId,
@@ -21,7 +22,7 @@ from services.operations.shapes import (
     QuarantineReason,
     QuarantineState,
 )
-from services.problems import Problem, responses
+from services.problems import Problem
 from services.setaside import quarantine
 from services.setaside.quarantine import Quarantined, State
 
@@ -30,17 +31,15 @@ NEVER_REPLAYED: Final = ("equivocation", "declared_lost")
 """Their number is decided by other bytes, or given up by the unit itself: nothing could come of it."""
 
 _ID_DIGITS_MAX: Final = 18
-_PROBLEMS = responses("unauthorized", "forbidden", "validation_failed", "ledger_unavailable")
-_MOVES = responses("idempotency_key_missing", "not_found", "invalid_state", "idempotency_key_reused")
 
 
 def quarantine_router(office: Office) -> APIRouter:
     """Return the router of everything under `/v1/quarantine`."""
     caller = office.tokens.organisation(Scope.FLEET)
-    router = APIRouter(prefix="/v1/quarantine", tags=["fleet"], dependencies=[Depends(caller)], responses=_PROBLEMS)
+    router = APIRouter(prefix="/v1/quarantine", tags=["fleet"], dependencies=[Depends(caller)])
     asking: Any = Depends(asked_by(caller))
 
-    @router.get("", responses=responses("invalid_cursor"))
+    @router.get("", responses=calls.signed_in("invalid_cursor"))
     def list_quarantine(
         reason: QuarantineReason | None = None,
         device_id: DeviceId | None = None,
@@ -50,16 +49,13 @@ def quarantine_router(office: Office) -> APIRouter:
     ) -> QuarantineItems:
         """Messages set aside, the oldest first; without `state`, those that nobody has dealt with."""
         states = WAITING if state is None else (State(state),)
-        after_id = _id_of(place_of(cursor) or "0")
-        if after_id is None:
-            raise Problem("invalid_cursor", "A cursor comes from next_cursor of the page before.")
         with reading(office.engine) as session:
             found = quarantine.find(
                 session.connection(),
                 reason=reason,
                 device_id=device_id,
                 states=states,
-                after_id=after_id,
+                after_id=number_of(cursor) or 0,
                 limit=limit + 1,
             )
         page = found[:limit]
@@ -69,15 +65,16 @@ def quarantine_router(office: Office) -> APIRouter:
     @router.post(
         "/{row_id}/replay",
         response_model=QuarantineMove,
-        responses={202: {"description": "Ingestion judges it again", "model": QuarantineMove}}
-        | _MOVES
-        | responses("refused_again"),
+        responses=calls.keyed("not_found", "invalid_state", "refused_again")
+        | {202: {"description": "Ingestion judges it again", "model": QuarantineMove}},
     )
     def replay(row_id: str, asked: Asked = asking) -> Response:
         """Judge a message again: from step 1, or, if the ledger refused it, by its second decision."""
         return office.answers.answer(asked, lambda: _replay(office, asked, _row_of(office, row_id)))
 
-    @router.post("/{row_id}/discard", response_model=QuarantineMove, responses=_MOVES)
+    @router.post(
+        "/{row_id}/discard", response_model=QuarantineMove, responses=calls.keyed("not_found", "invalid_state")
+    )
     def discard(row_id: str, body: Discard, asked: Asked = asking) -> Response:
         """Put a message aside for good, saying why."""
         return office.answers.answer(asked, lambda: _discard(office, _row_of(office, row_id), body.reason))

@@ -3,7 +3,7 @@
 import base64
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 
 from contracts import state
 from contracts.commands import (
@@ -16,13 +16,13 @@ from contracts.commands import (
 )
 from contracts.state import Signal
 from contracts.units import MICRO_CAD_PER_CENT
-from services.idempotency import Answer, Asked, asked_by
+from services import calls
+from services.encoding import text_of
+from services.idempotency import SECRET_ALREADY_SHOWN, Answer, Asked, asked_by
 from services.identity import Client, Scope
 from services.moments import Moment, rfc3339
 from services.operations import instructions
-from services.operations.encoding import text_of
 from services.operations.office import Office
-from services.operations.registration import SECRET_ALREADY_SHOWN
 from services.operations.shapes import (
     AdmittedRetailer,
     Attested,
@@ -36,19 +36,15 @@ from services.operations.shapes import (
     NewRetailer,
     PublishedSignal,
 )
-from services.problems import responses
 
 RETAILER_ID_LENGTH: Final = 15
 """ISO 8583 DE 42, of A-Z and 0-9."""
-
-_PROBLEMS = responses("unauthorized", "forbidden", "validation_failed", "ledger_unavailable")
-_ASKED = responses("idempotency_key_missing", "request_in_progress", "idempotency_key_reused", "validation_failed")
 
 
 def programme_router(office: Office) -> APIRouter:
     """Return the router of the programme's calls."""
     caller = office.tokens.organisation(Scope.PROGRAMME)
-    router = APIRouter(prefix="/v1", tags=["programme"], dependencies=[Depends(caller)], responses=_PROBLEMS)
+    router = APIRouter(prefix="/v1", tags=["programme"], dependencies=[Depends(caller)])
     asking: Any = Depends(asked_by(caller))
     _add_value(router, office, asking)
     _add_signals(router, office, asking)
@@ -58,12 +54,12 @@ def programme_router(office: Office) -> APIRouter:
 def _add_value(router: APIRouter, office: Office, asking: Any) -> None:
     """Who takes sparks, what funds them, who may spend."""
 
-    @router.post("/retailers", status_code=201, response_model=AdmittedRetailer, responses=_ASKED)
+    @router.post("/retailers", status_code=201, response_model=AdmittedRetailer, responses=calls.keyed())
     def admit_retailer(body: NewRetailer, asked: Asked = asking) -> Response:
         """Admit a retailer with its terminals; the client's secret is shown in the first answer only."""
         return office.answers.answer(asked, lambda: _admit_retailer(office, asked, body))
 
-    @router.post("/reserve-deposits", status_code=201, responses=_ASKED)
+    @router.post("/reserve-deposits", status_code=201, responses=calls.keyed())
     def deposit(body: Deposit, asked: Asked = asking) -> Deposited:
         """Pay into the reserve that funds every spark."""
         command = DepositReserve(body.amount_cents * MICRO_CAD_PER_CENT, body.reference)
@@ -74,7 +70,11 @@ def _add_value(router: APIRouter, office: Office, asking: Any) -> None:
             at=rfc3339(accepted.at_s),
         )
 
-    @router.post("/customers/{customer_id}/identity", status_code=201, responses=_ASKED | responses("unknown_customer"))
+    @router.post(
+        "/customers/{customer_id}/identity",
+        status_code=201,
+        responses=calls.keyed("unknown_customer", "unknown_identity_level"),
+    )
     def attest_identity(customer_id: Name, body: Identity, asked: Asked = asking) -> Attested:
         """Record a provider's word on who a customer is, until it expires."""
         accepted = office.ask(asked, AttestIdentity(customer_id, body.level, body.provider, body.expires_at))
@@ -87,24 +87,28 @@ def _add_value(router: APIRouter, office: Office, asking: Any) -> None:
 
 
 def _add_signals(router: APIRouter, office: Office, asking: Any) -> None:
-    """What the utility says to its zones. Units are told after the answer, which need not wait for a million."""
+    """What the utility says to its zones.
 
-    @router.post("/events", status_code=201, responses=_ASKED | responses("event_exists", "event_too_soon"))
-    def declare_event(body: NewEvent, later: BackgroundTasks, asked: Asked = asking) -> DeclaredEvent:
+    The ledger's entry makes it true; what units are told of it is stored before the call answers, and if anything dies
+    in between, the same call again stores it again, under the same ids. In a zone of a million this takes its time.
+    """
+
+    @router.post("/events", status_code=201, responses=calls.keyed("event_exists", "event_too_soon", "invalid_event"))
+    def declare_event(body: NewEvent, asked: Asked = asking) -> DeclaredEvent:
         """Declare a demand event in a zone, at least 120 s before it starts."""
-        event = DeclareEvent(body.id, body.zone, body.start_at, body.end_at, body.discharge_w)
-        accepted = office.ask(asked, event)
-        later.add_task(instructions.call_event, office, event, reserve_pct=body.reserve_pct)
+        command = DeclareEvent(body.id, body.zone, body.start_at, body.end_at, body.discharge_w)
+        accepted = office.ask(asked, command)
+        instructions.call_event(office, body.id, issued_s=accepted.at_s, reserve_pct=body.reserve_pct)
         return DeclaredEvent(id=body.id, state="declared", entry_index=accepted.index)
 
-    @router.post("/events/{event_id}/cancel", responses=_ASKED | responses("unknown_event", "invalid_state"))
-    def cancel_event(event_id: Name, later: BackgroundTasks, asked: Asked = asking) -> DeclaredEvent:
+    @router.post("/events/{event_id}/cancel", responses=calls.keyed("unknown_event", "invalid_state"))
+    def cancel_event(event_id: Name, asked: Asked = asking) -> DeclaredEvent:
         """Cancel an event: for what is executed from now on it never was; what was earned stays."""
         accepted = office.ask(asked, CancelEvent(event_id))
-        later.add_task(instructions.cancel_event, office, event_id)
+        instructions.cancel_event(office, event_id, issued_s=accepted.at_s)
         return DeclaredEvent(id=event_id, state="cancelled", entry_index=accepted.index)
 
-    @router.put("/grid-signals/{hour}", responses=responses("invalid_hour"))
+    @router.put("/grid-signals/{hour}", responses=calls.signed_in("invalid_hour"))
     def publish_signal(
         hour: Annotated[Moment, Path(description="the UTC hour, RFC 3339", examples=["2026-07-01T14:00:00Z"])],
         body: GridSignal,

@@ -12,13 +12,11 @@ from contracts.commands import RegisterUnit, Request
 from contracts.wire import packs
 from contracts.wire.signatures import PUBLIC_KEY_LENGTH
 from services import claim_codes
-from services.idempotency import Answer, Asked, outcome_of, part_of
+from services.encoding import bytes_of, text_of
+from services.idempotency import SECRET_ALREADY_SHOWN, Answer, Asked, outcome_of, part_of
 from services.ledger.client import Declined
-from services.operations.encoding import bytes_of, text_of
 from services.operations.office import Office
 from services.operations.shapes import WATTS_MAX, NewDevice, Zone
-
-SECRET_ALREADY_SHOWN = "secret_already_shown"
 
 _ZONE: TypeAdapter[str] = TypeAdapter(Zone)
 

@@ -64,6 +64,20 @@ class NewDevice(Shape):
 
 
 class NewDevices(Shape):
+    """Units to be registered, each by itself: one that is wrong refuses no other."""
+
+    model_config = _example(
+        devices=[
+            {
+                "device_id": "home-0001",
+                "public_key": EXAMPLE_KEY,
+                "pv_nameplate_w": 7_600,
+                "battery_capacity_wh": 13_500,
+                "battery_power_w": 5_000,
+                "zone": "toronto",
+            }
+        ]
+    )
     devices: Annotated[list[NewDevice], Field(min_length=1, max_length=DEVICES_MAX)]
 
 
@@ -125,22 +139,25 @@ class Gap(Shown):
     to_seq: int
 
 
+EXAMPLE_DEVICE: Final = {
+    "device_id": "home-0001",
+    "state": "active",
+    "claimed": True,
+    "zone": "toronto",
+    "pv_nameplate_w": 7_600,
+    "battery_capacity_wh": 13_500,
+    "battery_power_w": 5_000,
+    "keys": [{"kid": "8a1f0c2be43d5967", "public_key": EXAMPLE_KEY, "from_seq": 1, "revoked": False}],
+    "last_seq": 288,
+    "last_seen": EXAMPLE_MOMENT,
+    "last_interval_end": EXAMPLE_MOMENT,
+    "waiting": 2,
+    "gaps": [{"from_seq": 289, "to_seq": 290}],
+}
+
+
 class Device(Shown):
-    model_config = _example(
-        device_id="home-0001",
-        state="active",
-        claimed=True,
-        zone="toronto",
-        pv_nameplate_w=7_600,
-        battery_capacity_wh=13_500,
-        battery_power_w=5_000,
-        keys=[{"kid": "8a1f0c2be43d5967", "public_key": EXAMPLE_KEY, "from_seq": 1, "revoked": False}],
-        last_seq=288,
-        last_seen=EXAMPLE_MOMENT,
-        last_interval_end=EXAMPLE_MOMENT,
-        waiting=2,
-        gaps=[{"from_seq": 289, "to_seq": 290}],
-    )
+    model_config = _example(**EXAMPLE_DEVICE)
     device_id: str
     state: Annotated[str, Field(description="active or suspended")]
     claimed: bool
@@ -157,8 +174,15 @@ class Device(Shown):
 
 
 class Devices(Shown):
+    model_config = _example(items=[EXAMPLE_DEVICE], next_cursor="aG9tZS0wMDAx")
     items: list[Device]
     next_cursor: str | None
+
+
+class DeviceMoved(Shown):
+    model_config = _example(device_id="home-0001", state="suspended")
+    device_id: str
+    state: Annotated[str, Field(description="active or suspended")]
 
 
 class ClaimCode(Shown):
@@ -183,18 +207,21 @@ class Discard(Shape):
     reason: Line
 
 
+EXAMPLE_QUARANTINED: Final = {
+    "id": "17",
+    "device_id": "home-0001",
+    "reason": "bad_signature",
+    "count": 3,
+    "first_seen": EXAMPLE_MOMENT,
+    "last_seen": EXAMPLE_MOMENT,
+    "raw": "0oRSow",
+    "size_bytes": 4,
+    "state": "open",
+}
+
+
 class QuarantineItem(Shown):
-    model_config = _example(
-        id="17",
-        device_id="home-0001",
-        reason="bad_signature",
-        count=3,
-        first_seen=EXAMPLE_MOMENT,
-        last_seen=EXAMPLE_MOMENT,
-        raw="0oRSow",
-        size_bytes=4,
-        state="open",
-    )
+    model_config = _example(**EXAMPLE_QUARANTINED)
     id: str
     device_id: str
     reason: str
@@ -210,6 +237,7 @@ class QuarantineItem(Shown):
 
 
 class QuarantineItems(Shown):
+    model_config = _example(items=[EXAMPLE_QUARANTINED], next_cursor="MTc")
     items: list[QuarantineItem]
     next_cursor: str | None
 

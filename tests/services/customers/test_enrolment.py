@@ -105,6 +105,19 @@ def test_the_same_key_with_another_body_is_refused(platform, other):
     assert people.by_email(platform.engine, "bob@example.com") is None
 
 
+def test_the_refusal_of_a_taken_email_is_an_answer_too(platform):
+    enrol(platform)
+
+    refused = enrol(platform, key="k", name="Another Ann")
+    again = enrol(platform, key="k", name="Another Ann")
+    other = enrol(platform, key="k", email="bob@example.com")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "email_taken")
+    assert (again.status_code, again.json()) == (409, refused.json())
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert people.by_email(platform.engine, "bob@example.com") is None
+
+
 @pytest.mark.parametrize("key", ["k", None], ids=["with a key", "without a key"])
 def test_a_crash_between_the_ledger_and_the_person_is_repaired_by_asking_again(platform, key, monkeypatch):
     def crash(*_: object) -> bool:

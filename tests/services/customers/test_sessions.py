@@ -1,14 +1,24 @@
 """Signing in and out, and how guessing is slowed down."""
 
+import hashlib
+import json
+
+import httpx
 import pytest
+from sqlmodel import select
 
 from services.customers.attempts import ATTEMPTS_MAX, WINDOW_S
 from services.customers.passwords import Passwords
+from services.database import reading
+from services.idempotency.tables import AnswerRow
 from tests.services.customers.platform import CHEAP, PASSWORD, Platform, an_enrolment
 
 
-def sign_in(platform: Platform, password: str = PASSWORD, email: str = "ann@example.com"):
-    return platform.call("POST", "/v1/sessions", json={"email": email, "password": password})
+def sign_in(
+    platform: Platform, password: str = PASSWORD, email: str = "ann@example.com", *, key: str | None = None
+) -> httpx.Response:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return platform.call("POST", "/v1/sessions", headers=headers, json={"email": email, "password": password})
 
 
 @pytest.fixture
@@ -91,6 +101,51 @@ def test_an_address_cannot_try_many_emails(enrolled):
         assert sign_in(enrolled, email=f"nobody-{number}@example.com").status_code == 401
 
     assert sign_in(enrolled, email="nobody@example.com").status_code == 429
+
+
+def test_a_repeat_under_the_same_key_does_not_show_the_token_again(enrolled):
+    first, again = (sign_in(enrolled, key="k") for _ in range(2))
+
+    assert first.json()["access_token"]
+    assert "code" not in first.json()
+    assert again.status_code == 201
+    assert again.json() == {"token_type": "Bearer", "expires_in": 900, "code": "secret_already_shown"}
+
+
+def test_the_same_key_with_another_body_and_one_that_is_no_key_are_refused(enrolled):
+    sign_in(enrolled, key="k")
+
+    reused = sign_in(enrolled, email="bob@example.com", key="k")
+    malformed = sign_in(enrolled, key='"')
+
+    assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
+    assert (malformed.status_code, malformed.json()["code"]) == (400, "idempotency_key_malformed")
+
+
+def test_a_wrong_password_does_not_use_up_the_key(enrolled):
+    assert sign_in(enrolled, "wrong password", key="k").status_code == 401
+
+    assert sign_in(enrolled, key="k").json()["access_token"]
+
+
+def test_a_key_that_was_used_is_no_way_to_try_passwords_faster(enrolled):
+    sign_in(enrolled, key="k")
+
+    for _ in range(ATTEMPTS_MAX["email"]):
+        assert sign_in(enrolled, "a guess", key="k").status_code == 422
+
+    assert sign_in(enrolled, "a guess", key="k").status_code == 429
+
+
+def test_what_is_kept_of_signing_in_does_not_let_anybody_test_a_password(enrolled):
+    sign_in(enrolled, key="k")
+
+    body = {"email": "ann@example.com", "password": PASSWORD}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    with reading(enrolled.engine) as session:
+        (kept,) = session.exec(select(AnswerRow)).all()
+    assert kept.digest != hashlib.sha256(canonical).digest()
+    assert json.loads(kept.body) == {"token_type": "Bearer", "expires_in": 900, "code": "secret_already_shown"}
 
 
 def test_signing_out_ends_this_session_and_no_other(enrolled):

@@ -81,12 +81,3 @@ def test_every_call_says_who_may_make_it_and_which_problems_it_answers(running):
             for status, answer in call["responses"].items():
                 expected = {"application/problem+json"} if status >= "400" else {"application/json"}
                 assert set(answer.get("content", expected)) == expected, (method, path, status)
-
-
-def test_every_body_and_answer_of_value_has_an_example(running):
-    shapes = documented(running)["components"]["schemas"]
-
-    for name in ("EnrolmentBody", "SignInBody", "ChangeBody", "ClaimBody", "CheckoutCodeBody", "AuthorizationBody"):
-        assert shapes[name]["examples"], name
-    for name in ("Enrolled", "Session", "Me", "Authorization", "CheckoutCode"):
-        assert shapes[name]["examples"], name

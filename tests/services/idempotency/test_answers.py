@@ -6,10 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlmodel import select
 
 from services.clock import SimulatedClock
+from services.database import reading
 from services.idempotency import Answer, Answers, Asked
 from services.idempotency.answers import CLAIM_S, KEPT_S
+from services.idempotency.tables import AnswerRow
 from services.problems import MEDIA_TYPE, Problem
 
 ASKED = Asked(b"i" * 32, b"d" * 32)
@@ -138,6 +141,41 @@ def test_a_claim_of_the_dead_ends_after_a_while(answers, engine, clock, monkeypa
     clock.advance_to(1_000_000 + CLAIM_S)
 
     assert answers.answer(ASKED, done).status_code == 201
+
+
+@pytest.mark.parametrize("is_answered", [True, False], ids=["answered by the other", "not answered yet"])
+def test_whoever_comes_back_after_a_takeover_does_not_answer_for_the_other(answers, clock, is_answered):
+    def slow() -> Answer:
+        clock.advance_to(1_000_000 + CLAIM_S)
+        if is_answered:
+            answers.answer(ASKED, lambda: Answer(201, {"by": "the other"}))
+        else:
+            answers.answer(Asked(b"j" * 32, bytes(32)), done)  # whose arrival ends every abandoned claim
+        return done()
+
+    if is_answered:
+        assert json.loads(answers.answer(ASKED, slow).body) == {"by": "the other"}
+        assert json.loads(answers.answer(ASKED, never).body) == {"by": "the other"}
+    else:
+        assert code_raised(answers, ASKED, slow) == "request_in_progress"
+        assert answers.answer(ASKED, done).status_code == 201
+
+
+def test_a_refusal_after_a_takeover_gives_way_to_the_others_answer(answers, clock):
+    def slow() -> Answer:
+        clock.advance_to(1_000_000 + CLAIM_S)
+        answers.answer(ASKED, done)
+        raise Problem("invalid_state", "too late")
+
+    assert answers.answer(ASKED, slow).status_code == 201
+
+
+def test_without_a_key_nothing_is_kept(answers, engine):
+    first, second = (answers.answer(None, done) for _ in range(2))
+
+    assert json.loads(first.body) == json.loads(second.body) == {"n": 1, "secret": "s"}
+    with reading(engine) as session:
+        assert session.exec(select(AnswerRow)).all() == []
 
 
 def test_an_answer_is_kept_for_days_and_not_for_ever(answers, clock):

@@ -1,5 +1,6 @@
 """Which requests are the same, and which keys are keys."""
 
+import hashlib
 from typing import Annotated
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services import problems
-from services.idempotency import Asked, asked_by, asked_by_anyone, part_of
+from services.idempotency import Asked, asked_by, asked_by_anyone, keyed_digest, part_of
 from services.idempotency.asked import parse_key
 from services.identity import Caller
+from services.keys import Keys
 from tests.services.asgi import Http
 
 
@@ -46,8 +48,8 @@ def a_service() -> Http:
         return shown(asked)
 
     @app.post("/anyone")
-    def anyone(asked: Annotated[Asked, Depends(asked_by_anyone())]) -> dict[str, str]:
-        return shown(asked)
+    def anyone(asked: Annotated[Asked | None, Depends(asked_by_anyone)]) -> dict[str, str]:
+        return {} if asked is None else shown(asked)
 
     return Http(app)
 
@@ -105,7 +107,8 @@ def test_caller_method_path_and_key_make_a_request_another_one(http):
         (b'{"a":1}', b'{"a":"1"}', False),
         (b'{"a":1}', b'{"a":true}', False),
         (b'{"a":1}', b"{}", False),
-        (b"", b"{}", False),
+        (b"", b"{}", True),
+        (b"", b"null", False),
         (b"{not json", b"{not  json", False),
     ],
 )
@@ -129,12 +132,26 @@ def test_half_a_surrogate_pair_is_refused_before_anything_is_done(http):
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
 
 
-def test_where_the_key_is_optional_every_call_without_one_is_another_one(http):
+def test_where_the_key_is_optional_a_call_without_one_is_not_known_again(http):
     keyed = [http.post("/anyone", {"a": 1}, key="k").json() for _ in range(2)]
-    bare = [http.call("POST", "/anyone", json={"a": 1}).json() for _ in range(2)]
+    malformed = http.call("POST", "/anyone", json={"a": 1}, headers={"Idempotency-Key": '"'})
 
-    assert keyed[0] == keyed[1]
-    assert len({answer["id"] for answer in [keyed[0], *bare]}) == 3
+    assert keyed[0] == keyed[1] != {}
+    assert http.call("POST", "/anyone", json={"a": 1}).json() == {}
+    assert (malformed.status_code, malformed.json()["code"]) == (400, "idempotency_key_malformed")
+
+
+def test_the_digest_of_a_secret_body_is_of_use_on_this_platform_only(tmp_path):
+    asked = Asked(bytes(32), hashlib.sha256(b"body").digest())
+    ours, theirs = Keys(tmp_path / "ours"), Keys(tmp_path / "theirs")
+
+    by_us, by_us_again, by_them = (keyed_digest(keys, asked) for keys in (ours, ours, theirs))
+
+    assert by_us == by_us_again
+    assert by_us is not None and by_them is not None
+    assert by_us.id == by_them.id == asked.id
+    assert len({asked.digest, by_us.digest, by_them.digest}) == 3
+    assert keyed_digest(ours, None) is None
 
 
 def test_the_parts_of_a_call_are_told_apart_by_name():

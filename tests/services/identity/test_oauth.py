@@ -103,7 +103,10 @@ def test_a_new_secret_ends_the_old_one(http, clients):
 def test_what_is_not_granted_is_told_in_oauths_own_words(http, form, status, error):
     answer = ask(http, form)
 
-    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    told = answer.json()
+    assert (answer.status_code, told["error"]) == (status, error)
+    assert (told["code"], told["title"], told["status"]) == (error, answer.reason_phrase, status)
+    assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
     assert ("www-authenticate" in answer.headers) == (status == 401)
 

@@ -16,12 +16,12 @@ from services import problems
 from services.broker.accounts import TableAccounts
 from services.clock import SimulatedClock
 from services.database import transaction
+from services.encoding import text_of
 from services.idempotency import Answers
 from services.identity import Clients, Scope, Tokens, oauth_router
 from services.keys import Keys, Use
 from services.ledger.client import LedgerUnavailable
 from services.operations import Office, operations_router
-from services.operations.encoding import text_of
 from services.setaside import quarantine
 from services.setaside.quarantine import Aside
 from tests.services.asgi import Http
@@ -42,9 +42,10 @@ class Desk:
 
     def as_(self, *scopes: Scope, subject: str = "operator") -> Http:
         """A client with a token of these scopes; without any, without a token."""
-        if not scopes:
-            return Http(self.app)
-        return Http(self.app, token=self.office.tokens.issue(subject, frozenset(scopes)).access_token)
+        return Http(self.app, token=self.token(*scopes, subject=subject) if scopes else None)
+
+    def token(self, *scopes: Scope, subject: str = "operator") -> str:
+        return self.office.tokens.issue(subject, frozenset(scopes)).access_token
 
     @property
     def fleet(self) -> Http:

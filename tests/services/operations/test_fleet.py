@@ -11,9 +11,9 @@ from contracts.wire.receipts import Resend
 from services import claim_codes
 from services.broker.accounts import Login, TableAccounts
 from services.database import transaction
+from services.encoding import text_of
 from services.ledger.client import LedgerUnavailable
 from services.moments import rfc3339
-from services.operations.encoding import text_of
 from services.setaside import parking
 from services.setaside.parking import Parked
 from tests.services.ledger.builders import Home
@@ -221,3 +221,19 @@ def claim_key(code: str) -> str:
     claim_hash = claim_codes.hash_of(code)
     assert claim_hash is not None
     return state.claim_key(claim_hash)
+
+
+def test_suspending_without_a_body_and_with_an_empty_one_is_asking_twice(desk):
+    desk.register("unit-1")
+    first = desk.fleet.post("/v1/devices/unit-1/suspend", key="k")
+
+    again = desk.fleet.post("/v1/devices/unit-1/suspend", {}, key="k")
+
+    assert (again.status_code, again.json()) == (first.status_code, first.json()) == (200, SUSPENDED)
+    assert code_of(desk.fleet.post("/v1/devices/unit-1/suspend", {"why": "moved"}, key="l")) == (
+        422,
+        "validation_failed",
+    )
+
+
+SUSPENDED = {"device_id": "unit-1", "state": "suspended"}

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.commands import RecordPack
 from services.database import reading
-from services.operations.encoding import text_of
+from services.encoding import text_of
 from services.setaside import quarantine
 from services.setaside.quarantine import RAW_BYTES_MAX, State
 from tests.services.ledger.builders import Home, request

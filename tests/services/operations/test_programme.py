@@ -1,5 +1,6 @@
 """Retailers, the reserve, identity, demand events and grid signals."""
 
+import dataclasses
 from typing import Any
 
 from contracts import state
@@ -9,9 +10,12 @@ from contracts.effects import Asset
 from contracts.state import Account, Customer, Event, Retailer, Signal
 from contracts.units import HOUR_S
 from contracts.wire.receipts import EventCall, EventCancelled
+from services.identity import Scope
+from services.ledger.client import LedgerUnavailable
 from services.moments import rfc3339
+from tests.services.asgi import Http
 from tests.services.ledger.builders import request
-from tests.services.operations.conftest import Desk, code_of
+from tests.services.operations.conftest import Desk, app_of, code_of
 
 RETAILER = {"name": "Corner Grocery", "terminals": ["TILL0001", "TILL0002"], "bonus_bp": 500}
 
@@ -122,6 +126,34 @@ def test_a_declaration_sent_again_tells_the_units_again_and_declares_nothing(des
     assert again.json() == first.json()
     one, other = desk.instructions
     assert one == other
+
+
+def test_units_are_told_before_the_answer_and_again_when_that_failed(desk):
+    desk.register("unit-1")
+    body = _event(desk)
+
+    def crash(_: object) -> None:
+        raise LedgerUnavailable("the process ended here")
+
+    dying = Http(app_of(dataclasses.replace(desk.office, instruct=crash)), token=desk.token(Scope.PROGRAMME))
+    assert dying.post("/v1/events", body, key="k").status_code == 503
+    assert desk.programme.post("/v1/events", body, key="k").status_code == 201
+    assert dying.post("/v1/events/peak-1/cancel", key="c").status_code == 503
+    assert desk.programme.post("/v1/events/peak-1/cancel", key="c").status_code == 200
+
+    assert [type(one) for one in desk.instructions] == [EventCall, EventCancelled]
+
+
+def test_a_declaration_sent_again_after_the_cancellation_tells_nobody(desk):
+    desk.register("unit-1")
+    body = _event(desk)
+    first = desk.programme.post("/v1/events", body, key="k")
+    desk.programme.post("/v1/events/peak-1/cancel")
+
+    again = desk.programme.post("/v1/events", body, key="k")
+
+    assert again.json() == first.json()
+    assert [type(one) for one in desk.instructions] == [EventCall, EventCancelled]
 
 
 def test_events_that_cannot_be_are_refused(desk):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.operations.encoding import text_of
+from services.encoding import text_of
 from tests.services.operations.conftest import a_device, a_public_key, an_aside, code_of, put_aside
 
 RETAILER = {"name": "Corner Grocery", "terminals": ["TILL0001"]}

@@ -2,8 +2,12 @@
 
 import base64
 import binascii
+import re
+from typing import Final
 
 from services.problems import Problem
+
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def text_of(data: bytes) -> str:
@@ -35,6 +39,20 @@ def place_of(cursor: str | None) -> str:
         place = (data or b"").decode()
     except UnicodeDecodeError:
         place = ""
-    if not place or "\0" in place:
-        raise Problem("invalid_cursor", "A cursor comes from next_cursor of the page before.")
+    if not place or "\0" in place or cursor_of(place) != cursor:
+        raise _invalid()
     return place
+
+
+def number_of(cursor: str | None) -> int | None:
+    """Return the number of the row after which a list goes on; None, the beginning, without a cursor."""
+    if cursor is None:
+        return None
+    place = place_of(cursor)
+    if not _NUMBER.fullmatch(place):
+        raise _invalid()
+    return int(place)
+
+
+def _invalid() -> Problem:
+    return Problem("invalid_cursor", "A cursor comes from next_cursor of the page before.")
