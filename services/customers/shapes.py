@@ -301,7 +301,7 @@ class SparksEntries(BaseModel):
                     "at": "2026-07-06T16:00:00Z",
                     "kind": "earned",
                     "micro_sparks": 1_250_000,
-                    "awards": {"self_consumption": 1_250_000},
+                    "awards": {"self_supply": 1_250_000},
                     "device_id": "unit-1",
                 },
             ],

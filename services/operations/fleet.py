@@ -1,13 +1,12 @@
 """The calls of the scope `fleet` on units."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from contracts.commands import CorrectUnit, IssueClaimCode, ReplaceKey, SuspendUnit
 from contracts.wire import signatures
 from services import calls
-from services.calls import NothingBody
 from services.database import reading
 from services.encoding import bytes_of
 from services.idempotency import SECRET_ALREADY_SHOWN, Answer, Asked, asked_by
@@ -29,8 +28,6 @@ from services.operations.shapes import (
 )
 from services.problems import Problem
 from services.setaside import parking
-
-_NOTHING: Final = NothingBody()
 
 
 def fleet_router(office: Office) -> APIRouter:
@@ -68,13 +65,13 @@ def _add_moves(router: APIRouter, office: Office, asking: Any) -> None:
     """The calls on one unit that need an Idempotency-Key."""
 
     @router.post("/{device_id}/suspend", responses=calls.keyed("unknown_device"))
-    def suspend(device_id: DeviceId, asked: Asked = asking, body: NothingBody = _NOTHING) -> DeviceMoved:
+    def suspend(device_id: DeviceId, asked: Asked = asking) -> DeviceMoved:
         """Set a unit's messages aside from now on."""
         office.ask(asked, SuspendUnit(device_id, suspended=True))
         return DeviceMoved(device_id=device_id, state="suspended")
 
     @router.post("/{device_id}/resume", responses=calls.keyed("unknown_device"))
-    def resume(device_id: DeviceId, asked: Asked = asking, body: NothingBody = _NOTHING) -> DeviceMoved:
+    def resume(device_id: DeviceId, asked: Asked = asking) -> DeviceMoved:
         """Take a unit's messages again, and ask it for those that were set aside."""
         office.ask(asked, SuspendUnit(device_id, suspended=False))
         instructions.ask_to_resend(office, asked, device_id)

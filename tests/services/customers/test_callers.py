@@ -55,7 +55,7 @@ def test_every_post_needs_a_key_and_refuses_it_for_another_body(platform):
         assert (missing.status_code, missing.json()["code"]) == (400, "idempotency_key_missing"), path
         malformed = platform.call(method, path, headers=ann.headers | {"Idempotency-Key": '"'}, json=body)
         assert (malformed.status_code, malformed.json()["code"]) == (400, "idempotency_key_malformed"), path
-        for wrong in (b"{", b'"x"', b"[]", b'{"unknown": 1}', b"\xff", b"[" * 100_000):
+        for wrong in (b"{", b'"x"', b"[]", b'{"unknown": 1}', b"\xff", b"[" * 30_000):
             headers = ann.headers | {"Idempotency-Key": "k", "Content-Type": "application/json"}
             refused = platform.call(method, path, headers=headers, content=wrong)
             assert refused.status_code in (400, 422), (path, wrong)
