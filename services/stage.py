@@ -145,6 +145,8 @@ def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) ->
     from services import replay
 
     configure_logging(level=logging.ERROR)
+    if choices.export:
+        replay.check_export_path(choices.export)
     measured = reading.read(choices.paths, start=choices.start, has_battery=choices.has_battery)
     from_s = rows.local_midnight_s(choices.first) if choices.first else -(2**62)
     to_s = rows.local_midnight_s(choices.last + timedelta(days=1)) if choices.last else 2**62

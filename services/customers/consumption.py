@@ -8,10 +8,11 @@ from contracts import state
 from contracts.programmes import Programme
 from contracts.state import Holdings
 from contracts.units import DAY_S, UnixSeconds
+from contracts.wire.packs import FLOWS
 from services import calls
 from services.clock import Clock
 from services.customers import energy
-from services.customers.energy import FLOWS, RANGE_S_MAX, Resolution, Step
+from services.customers.energy import RANGE_S_MAX, Resolution, Step
 from services.customers.shapes import Energy
 from services.identity import Caller, Tokens
 from services.ledger.client import Ledger

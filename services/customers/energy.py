@@ -14,10 +14,8 @@ from contracts.programmes import Programme
 from contracts.recording import content_of
 from contracts.state import Holdings
 from contracts.units import DAY_S, HOUR_S, LocalDay, Seconds, UnixSeconds
-from contracts.wire.packs import Interval, Pack
+from contracts.wire.packs import FLOWS, Interval, Pack
 from services.ledger.client import Ledger
-
-FLOWS: Final = ("pv_wh", "load_wh", "charge_wh", "discharge_wh", "import_wh", "export_wh")
 
 _EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
 _READ_AT_ONCE_S: Final[Seconds] = 7 * DAY_S

@@ -115,7 +115,7 @@ def test_a_wrong_query_names_its_parameter(http):
         b'{"amount_cents": 1',
         b"\xff\xfe",
         b'"\xc3\x28"',
-        b"[" * 100_000,
+        b"[" * 30_000,
         b'{"amount_cents": ' + b"9" * 5_000 + b"}",
     ],
     ids=["cut", "utf-16", "not utf-8", "deep", "long integer"],

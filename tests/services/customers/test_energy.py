@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from contracts import programmes
 from contracts.units import DAY_S, HOUR_S
-from contracts.wire.packs import Interval
-from services.customers.energy import FLOWS, Resolution, series
+from contracts.wire.packs import FLOWS, Interval
+from services.customers.energy import Resolution, series
 from tests.services.customers.platform import NOON_S, Platform, Who, an_interval
 
 ONTARIO = programmes.load()
