@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, TypeAlias
 
 from contracts import state
 from contracts.state import Decided
-from contracts.units import DAY_S
+from contracts.units import DAY_S, HOUR_S
 from contracts.wire.packs import FLOWS
 from device_sim.fleet import Fleet, Provision
 from device_sim.measured import flows
@@ -33,6 +33,8 @@ UNDECIDED_MAX: Final = 1_500
 """How many packs may be on their way; enough that nobody waits, few enough that nothing piles up."""
 STORED_AT_ONCE: Final = 100
 PATIENCE_S: Final = 60
+OnProgress: TypeAlias = Callable[[str, int, int], None]
+"""What is going on, how much of it is done, how much there is."""
 
 
 class ReplayStuck(Exception):
@@ -159,12 +161,10 @@ def units_of(homes: Sequence[MeasuredHome]) -> list[Unit]:
     return made
 
 
-def replay(
-    platform: Rehearsal, measured: Measured, *, level: str, folder: Path, on_progress: Callable[[int], None]
-) -> Replayed:
-    """Send every readable row; returns once each is decided. `on_progress` hears how many were sent."""
+def replay(platform: Rehearsal, measured: Measured, *, level: str, folder: Path, on_progress: OnProgress) -> Replayed:
+    """Send every readable row; returns once each is decided."""
     units = units_of(measured.homes)
-    logins = _enrol(platform, measured, units, level)
+    logins = _enrol(platform, measured, units, level, on_progress)
     fleet = Fleet(
         folder,
         [unit.provision for unit in units],
@@ -188,9 +188,7 @@ class _Sender:
     homes are not waited for until the clock has come so far, at the latest after the last row.
     """
 
-    def __init__(
-        self, platform: Rehearsal, fleet: Fleet, units: Sequence[Unit], on_progress: Callable[[int], None]
-    ) -> None:
+    def __init__(self, platform: Rehearsal, fleet: Fleet, units: Sequence[Unit], on_progress: OnProgress) -> None:
         self._platform = platform
         self._clock = platform.simulated_clock
         self._fleet = fleet
@@ -199,6 +197,7 @@ class _Sender:
         self._taken: list[Turn] = []
         self._undecided: deque[tuple[str, int, Turn]] = deque()
         self._waits_until_s: dict[str, int] = {}
+        self._rows = sum(len(unit.home.rows) for unit in units)
         self._on_progress = on_progress
 
     def send_all(self) -> None:
@@ -209,7 +208,7 @@ class _Sender:
                 self._send_taken()
             if len(self._undecided) >= UNDECIDED_MAX:
                 self._wait_until_decided(len(self._undecided) - UNDECIDED_MAX // 2)
-            self._on_progress(sent)
+            self._on_progress("replaying", sent, self._rows)
         self._catch_up()
         self._clock.advance_to(max(self._waits_until_s.values(), default=0))
         self._catch_up()
@@ -250,13 +249,18 @@ class _Sender:
                 self._timeline.accepted(turn)
 
 
-def _enrol(platform: Rehearsal, measured: Measured, units: Sequence[Unit], level: str) -> dict[str, Login]:
-    """A customer for all homes, who holds every unit; a funded reserve; the folder's grid signals."""
+def _enrol(
+    platform: Rehearsal, measured: Measured, units: Sequence[Unit], level: str, on_progress: OnProgress
+) -> dict[str, Login]:
+    """A customer for all homes, who holds every unit; a funded reserve; the folder's grid signals of their hours."""
+    hours_s = {row.start_s - row.start_s % HOUR_S for home in measured.homes for row in home.rows}
+    signals = [(hour_s, intensity) for hour_s, intensity in sorted(measured.signals.items()) if hour_s in hours_s]
     with closing(platform.operator()) as operator:
         operator.deposit(RESERVE_CENTS, "replay")
-        for hour_s, intensity in sorted(measured.signals.items()):
+        for done, (hour_s, intensity) in enumerate(signals, start=1):
             hour = datetime.fromtimestamp(hour_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             operator.publish_signal(hour, intensity)
+            on_progress("publishing grid signals", done, len(signals))
         items = operator.provision([unit.provision.enrolment() for unit in units])
         with closing(Customer(platform.base_url, email="replay@example.com", password="measured homes")) as customer:
             for item in items:

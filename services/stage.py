@@ -155,14 +155,13 @@ def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) ->
         _say(f"{unreadable.file}:{unreadable.line}: {unreadable.reason}")
     with _temporary_folder(settings.data_dir) as folder, _bars() as show:
         chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS, "http_port": 0, "mqtt_port": 0})
-        total = sum(len(home.rows) for home in measured.homes)
         with Rehearsal(chosen, SimulatedClock(replay.first_moment_s(measured))) as platform:
             replayed = replay.replay(
                 platform,
                 measured,
                 level=choices.level,
                 folder=folder / "units",
-                on_progress=lambda sent: show("replaying", sent, total),
+                on_progress=show,
             )
     if choices.export:
         replayed.export(choices.export)
