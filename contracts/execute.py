@@ -42,8 +42,8 @@ from contracts.commands import (
     SuspendUnit,
     Void,
 )
-from contracts.effects import Draft, Effects, Reason, Rejected
-from contracts.state import Ledger, View
+from contracts.effects import Asset, Draft, Effects, Reason, Rejected
+from contracts.state import Ledger, Unit, View
 
 
 def _open(draft: Draft, command: OpenLedger) -> Effects | Rejected:
@@ -109,6 +109,17 @@ def first_reads(command: Command) -> tuple[str, ...]:
             return (state.unit_key(command.device_id), state.claim_key(command.claim_hash))
         case _:
             return ()
+
+
+def second_reads(view: View, command: Command) -> tuple[str, ...]:
+    """Keys that follow from what the first reads found: those of a unit's holder."""
+    if not isinstance(command, RecordPack):
+        return ()
+    unit = view.get(state.unit_key(command.device_id))
+    if not isinstance(unit, Unit) or unit.holder is None:
+        return ()
+    account = state.account_key(Asset.SPARK, accounts.customer(unit.holder))
+    return (state.customer_key(unit.holder), state.earnings_key(unit.holder), account)
 
 
 @cache

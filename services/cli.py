@@ -218,8 +218,8 @@ def check_contracts(
 @bench_app.command("ingest")
 @reported
 def bench_ingest(
-    units: Annotated[int, typer.Option(min=1, help="Registered units with real keys.")] = 2_000,
-    packs_each: Annotated[int, typer.Option(min=1, help="Packs that each unit sends.")] = 24,
+    units: Annotated[int, typer.Option(min=1, help="Registered units with real keys.")] = 4_001,
+    packs_each: Annotated[int, typer.Option(min=1, help="Packs that each unit sends.")] = 8,
     intervals: Annotated[int, typer.Option(min=1, max=200, help="Five-minute intervals in a pack.")] = 1,
     embedded: Annotated[bool, typer.Option("--embedded", help="One process, amqtt and SQLite.")] = False,
     as_json: Json = False,
@@ -228,7 +228,7 @@ def bench_ingest(
     if embedded:
         from benchmarks.one_process import bench as bench_one_process
 
-        figures = bench_one_process(units=min(units, 50), packs_each=packs_each * 4, intervals=intervals)
+        figures = bench_one_process(units=min(units, 50), packs_each=packs_each * 12, intervals=intervals)
     else:
         from benchmarks.ingest import bench
 

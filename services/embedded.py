@@ -32,7 +32,7 @@ from services.settings import Settings
 
 STOP_S_MAX: Final = 2
 BROKER_HOST: Final = "127.0.0.1"
-WORKERS: Final = 2
+WORKERS: Final = 4
 """Of ingestion in a process, where the broker shares messages out: one judges while the other waits for the ledger."""
 ENTRIES_PER_PAGE: Final = 500
 """How many entries are read at once where all are."""

@@ -10,7 +10,7 @@ import structlog
 from contracts import commands, effects, recording
 from contracts.commands import DeclareLost, RecordPack, Request
 from contracts.effects import Effects, Rejected
-from contracts.execute import execute, first_reads
+from contracts.execute import execute, first_reads, second_reads
 from contracts.units import UnixSeconds
 from contracts.wire.packs import GapPack
 from services.database import DatabaseUnavailable
@@ -69,6 +69,7 @@ class Execution:
         window = self._window
         window.begin(at_s=at_s, index=tip.size)
         window.fetch(key for request in requests for key in first_reads(request.command))
+        window.fetch([key for request in requests for key in second_reads(window, request.command)])
         batch = Batch()
         salts = self._chance(2 * SALT_BYTES * len(requests))
         outcomes: list[Outcome] = []

@@ -13,7 +13,7 @@ from contracts.commands import BY_KIND, Command, ExpireHold
 from contracts.effects import Effects, Reason, Rejected
 from contracts.memory import Memory
 from contracts.state import ZERO_HASH, Row
-from tests.contracts.builders import CODE, a_gap_message, a_ledger, a_message, buy, with_cents
+from tests.contracts.builders import CODE, a_gap_message, a_ledger, a_message, a_record, buy, with_cents, with_sparks
 from tests.contracts.story import FREQUENT, MAKERS, a_town
 
 NAMES = ("ann", "unit-1", "SHOP", "TILL", "sale", "saver", "verified", "toronto", "", "Ünit/1")
@@ -91,3 +91,12 @@ def test_the_contract_set_s_version_is_of_its_code_and_its_parameters():
     assert execute.version() == execute.version("ontario")
     with pytest.raises(FileNotFoundError):
         execute.version("atlantis")
+
+
+def test_the_second_reads_of_a_pack_are_the_rows_of_its_units_holder() -> None:
+    view = with_sparks(a_ledger(), hours=1)
+
+    keys = execute.second_reads(view, a_record(2))
+
+    assert [type(view.rows[key]).__name__ for key in keys] == ["Customer", "Earnings", "Account"]
+    assert execute.second_reads(a_ledger(claimed=False), a_record()) == ()
