@@ -207,6 +207,11 @@ class Fleet:
         """Return whether all units are connected, after `timeout_s` at most."""
         return self._wait(lambda: not self.troubles(), timeout_s)
 
+    def wait_until_called(self, events: int, timeout_s: float, *, now_s: int) -> bool:
+        """Return whether every unit knows of so many events that are not over, after `timeout_s` at most."""
+        units = [publisher.unit for publisher in self._publishers.values()]
+        return self._wait(lambda: all(len(unit.events(now_s)) >= events for unit in units), timeout_s)
+
     def wait_until_empty(self, timeout_s: float, *, held_max: int = 0) -> bool:
         """Return whether receipts cover all but `held_max` messages, after `timeout_s` at most.
 

@@ -180,6 +180,9 @@ def _live(platform: Rehearsal, fleet: Fleet, story: Story, pace: float | None, o
     lives = household.live(story.homes, start_s=start_s, interval_s=INTERVAL_S, count=steps, seed=SEED, calls=calls)
     if not fleet.wait_until_connected(PATIENCE_S):
         raise DemoStuck(f"units are not connected: {fleet.troubles()}")
+    # A day may be over in seconds: whoever is to respond to its event must have heard of it before.
+    if not fleet.wait_until_called(story.days, PATIENCE_S, now_s=start_s):
+        raise DemoStuck("units were not told of the demand event")
     began_s = time.monotonic()
     for step in range(1, steps + 1):
         platform.simulated_clock.advance_to(start_s + step * INTERVAL_S)
