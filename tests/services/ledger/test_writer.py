@@ -98,6 +98,7 @@ def test_a_writer_that_stopped_makes_way_for_the_next(books):
 
     second.start()
 
+    assert second.is_writing()
     second.stop()
 
 
