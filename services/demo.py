@@ -22,7 +22,7 @@ from device_sim.fleet import Fleet, Provision
 from device_sim.household import Home
 from device_sim.measured.rows import local_midnight_s, local_month
 from device_sim.mischief import Mischief
-from device_sim.people import Customer, Operator, Shop
+from device_sim.people import Customer, Shop
 from device_sim.publisher import Login, broker_at
 from services.harvest import harvests
 from services.rehearsal import Rehearsal
@@ -102,6 +102,7 @@ def demo(
             chance=Random(SEED),
         )
         with fleet:
+            _call_to_events(platform, fleet, story)
             _live(platform, fleet, story, pace, on_progress)
         story.purchase = _buy(platform, story)
         on_progress("verifying the ledger", 0, 1)
@@ -129,7 +130,6 @@ def _enrol(platform: Rehearsal, homes: list[Home], days: int, stack: ExitStack, 
         for done, customer in enumerate(people.map(lambda item: _join(platform, item), items), start=1):
             customers.append(stack.enter_context(closing(customer)))
             on_progress("enrolling homes", done, len(items))
-    _declare_events(operator, days)
     logins = {
         item["device_id"]: Login(username=item["mqtt_username"], password=item["mqtt_password"]) for item in items
     }
@@ -158,16 +158,23 @@ def _join(platform: Rehearsal, item: dict[str, Any]) -> Customer:
     return customer
 
 
-def _declare_events(operator: Operator, days: int) -> None:
+def _call_to_events(platform: Rehearsal, fleet: Fleet, story: Story) -> None:
+    """Declare each day's event once every unit listens: a broker keeps nothing for one that never did."""
+    if not fleet.wait_until_connected(PATIENCE_S):
+        raise DemoStuck(f"units are not connected: {fleet.troubles()}")
     name, from_hour, to_hour = EVENT
-    for day in range(days):
-        midnight_s = first_moment_s() + day * DAY_S
-        operator.declare_event(
-            f"{name}-{day + 1}",
-            zone="toronto",
-            start_at=_rfc3339(midnight_s + from_hour * HOUR_S),
-            end_at=_rfc3339(midnight_s + to_hour * HOUR_S),
-        )
+    with closing(platform.operator()) as operator:
+        for day in range(story.days):
+            midnight_s = first_moment_s() + day * DAY_S
+            operator.declare_event(
+                f"{name}-{day + 1}",
+                zone="toronto",
+                start_at=_rfc3339(midnight_s + from_hour * HOUR_S),
+                end_at=_rfc3339(midnight_s + to_hour * HOUR_S),
+            )
+    # A day may be over in seconds: whoever is to respond to its event must have heard of it before.
+    if not fleet.wait_until_called(story.days, PATIENCE_S, now_s=first_moment_s()):
+        raise DemoStuck("units were not told of the demand event")
 
 
 def _live(platform: Rehearsal, fleet: Fleet, story: Story, pace: float | None, on_progress: Progress) -> None:
@@ -178,11 +185,6 @@ def _live(platform: Rehearsal, fleet: Fleet, story: Story, pace: float | None, o
         return fleet.unit(home).events(now_s)
 
     lives = household.live(story.homes, start_s=start_s, interval_s=INTERVAL_S, count=steps, seed=SEED, calls=calls)
-    if not fleet.wait_until_connected(PATIENCE_S):
-        raise DemoStuck(f"units are not connected: {fleet.troubles()}")
-    # A day may be over in seconds: whoever is to respond to its event must have heard of it before.
-    if not fleet.wait_until_called(story.days, PATIENCE_S, now_s=start_s):
-        raise DemoStuck("units were not told of the demand event")
     began_s = time.monotonic()
     for step in range(1, steps + 1):
         platform.simulated_clock.advance_to(start_s + step * INTERVAL_S)
