@@ -1,49 +1,51 @@
 """`sparks bench ingest --embedded`: one process with amqtt and SQLite, and units that log in each by itself."""
 
+import sqlite3
 import tempfile
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import fleet, publisher, stand
-from benchmarks.ingest import AGE_S
+from benchmarks import fleet, passage, publisher, stand
 from benchmarks.servers import free_port
-from benchmarks.watch import Watch
-from contracts.units import HOUR_S
 from device_sim.fleet import Provision
 from device_sim.people import Customer, Operator
 from services.keys import Keys
-from services.ledger.remote import RemoteLedger
 from services.settings import DATABASE_FILE
 
 PASSWORD: Final = "one process for all"
+PROBES_MAX: Final = 200
 
 
 def bench(*, units: int, packs_each: int, intervals: int) -> dict[str, Any]:
-    """Packs a second from publish to ledger; the ceiling is the same as for servers, see `benchmarks.ingest`."""
-    bench_fleet = fleet.units(units)
-    start_s = int(time.time()) // HOUR_S * HOUR_S - AGE_S
+    """The figures of interfaces.md 5; the ceiling is one bare loop in one process with the same broker."""
+    bench_fleet, probe_units = fleet.units(units), fleet.units(min(PROBES_MAX, units * packs_each), name="probe")
+    start_s = passage.start_s()
     messages = fleet.messages(bench_fleet, packs_each=packs_each, intervals=intervals, start_s=start_s)
+    probe_messages = fleet.messages(probe_units, packs_each=1, intervals=1, start_s=start_s)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data_dir, mqtt_port = folder / "data", free_port()
         settings = {"SPARKS_DATA_DIR": str(data_dir), "SPARKS_MQTT_PORT": str(mqtt_port)}
-        with stand.services(["all"], settings) as running:
-            service = running["all"]
-            logins = _logins(service.base_url, data_dir, bench_fleet)
-            path = folder / "packs.load"
-            publisher.write_load(path, publisher.load_of(messages, logins))
-            watch = Watch({"all": service.process.pid})
-            with closing(stand.ledger_of(service, data_dir)) as ledger:
-                rate = _run(ledger, path, mqtt_port, len(messages))
-            stored = (data_dir / DATABASE_FILE).stat().st_size
-            return {
-                "packs_per_s": rate,
-                "cpu_s": watch.cpu_s(),
-                "bytes_per_pack": stored // len(messages),
-                "rss_mb": watch.rss_mb(),
-            }
+        with (
+            stand.services(["all"], settings) as running,
+            closing(stand.ledger_of(running["all"], data_dir)) as ledger,
+        ):
+            logins = _logins(running["all"].base_url, data_dir, [*bench_fleet, *probe_units])
+            platform = passage.Platform(
+                folder=folder,
+                mqtt_port=mqtt_port,
+                logins=logins,
+                ledger=ledger,
+                pids={"all": running["all"].process.pid},
+                stored_bytes=lambda: _database_bytes(data_dir / DATABASE_FILE),
+            )
+            figures = passage.figures(platform, messages, probe_messages, units=units)
+        # The platform is at rest; its broker comes up again, with the same accounts, beside a loop that only verifies.
+        bare = stand.module("ceiling", mqtt_port, units, data_dir)
+        load = publisher.load_of(messages, {unit.device_id: logins[unit.device_id] for unit in bench_fleet})
+        ceiling = passage.ceiling_per_s([bare], load, folder=folder, mqtt_port=mqtt_port)
+    return {**figures, "ceiling_per_s": ceiling}
 
 
 def _logins(base_url: str, data_dir: Path, bench_fleet: list[fleet.BenchUnit]) -> dict[str, str]:
@@ -71,12 +73,10 @@ def _provision(unit: fleet.BenchUnit) -> Provision:
     )
 
 
-def _run(ledger: RemoteLedger, path: Path, mqtt_port: int, count: int) -> int:
-    wanted_size = ledger.head().size + count
-    sender = stand.module("publisher", path, mqtt_port, 0)
-    stand.json_line(sender)
-    began_s = time.monotonic()
-    stand.wait_for_size(ledger, wanted_size)
-    seconds = time.monotonic() - began_s
-    sender.communicate()
-    return round(count / seconds)
+def _database_bytes(path: Path) -> int:
+    """How large the database is, with what lies in its write-ahead log."""
+    with closing(sqlite3.connect(path)) as connection:
+        (found,) = connection.execute(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        ).fetchone()
+    return int(found)

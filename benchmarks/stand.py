@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from paho.mqtt.client import Client
 
 from benchmarks.servers import free_port
 from contracts.commands import Command, Request
@@ -121,6 +122,16 @@ def module(name: str, *arguments: object) -> subprocess.Popen[str]:
     """A module of the benchmarks as a process that prints JSON lines."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def hear(client: Client, topic_filter: str, on_listening: Callable[[], None]) -> None:
+    """Have `client` subscribe once it is connected, and say when it listens."""
+
+    def subscribe(*_: object) -> None:
+        client.subscribe(topic_filter, qos=1)
+
+    client.on_connect = subscribe
+    client.on_subscribe = lambda *_: on_listening()
 
 
 def digest(text: str) -> bytes:

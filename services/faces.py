@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from contracts import programmes
 from contracts.wire.receipts import Instruction
-from services import database, problems
+from services import api_docs, database, problems
 from services.broker.accounts import BrokerAccounts, TableAccounts
 from services.broker.mosquitto import ControlFailed
 from services.clock import Clock
@@ -151,7 +151,10 @@ def _application(routers: Sequence[APIRouter]) -> FastAPI:
         version="1",
         summary="Green rewards on a ledger that every member can check.",
         redirect_slashes=False,
+        docs_url=None,  # the framework's own pages load their parts from elsewhere: `api_docs`
+        redoc_url=None,
     )
+    api_docs.install(app)
     problems.install(app, code_by_exception=UNAVAILABLE)
     for router in routers:
         app.include_router(router)
