@@ -20,6 +20,7 @@ from services.ledger.checkpoints import Checkpoint
 from services.ledger.client import Accepted, Declined, Failed, Outcome
 from services.ledger.entries import SALT_BYTES, Entry
 from services.ledger.store import Batch, Written
+from services.ledger.versions import kept
 from services.ledger.window import Window
 
 Chance: TypeAlias = Callable[[int], bytes]
@@ -129,6 +130,7 @@ class Execution:
         batch.requests.append((request.id, request.digest, index))
         for leg, (asset, account, amount) in enumerate(done.postings):
             batch.postings.append((index, leg, str(asset), account, amount))
+        batch.versions.extend((key, index, data) for key, data in kept(request.command, rows))
         for key, row in done.writes.items():
             window.written[key] = Written(index, row, rows[key])
         window.index = index + 1

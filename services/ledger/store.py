@@ -22,6 +22,7 @@ from services.ledger.tables import (
     POSTINGS,
     REJECTIONS,
     REQUESTS,
+    ROW_VERSIONS,
     STATE,
     TILES,
 )
@@ -56,6 +57,7 @@ class Batch:
     rejections: list[tuple[bytes, bytes, str, bytes, int, int, bytes]] = field(default_factory=list)
     postings: list[tuple[int, int, str, str, int]] = field(default_factory=list)
     rows: dict[str, Written] = field(default_factory=dict)
+    versions: list[tuple[str, int, bytes]] = field(default_factory=list)
     tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
     checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
 
@@ -152,6 +154,7 @@ class Store:
             self._insert(PACKS, [row for row in packs if _is_first_decision(row)])
             self._upsert(PACKS, [row for row in packs if not _is_first_decision(row)])
             self._upsert(STATE, rows)
+            self._insert(ROW_VERSIONS, batch.versions)
             if gone:
                 self._connection.delete(STATE, gone)
             self._upsert(TILES, [(level, n, hashes) for (level, n), hashes in batch.tiles.items()])

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, Select, Table, func, or_, select, tuple_
 
 from services.database import is_sqlite, translated
-from services.ledger.tables import CHECKPOINTS, ENTRIES, PACKS, PAYLOADS, POSTINGS, REQUESTS, TILES
+from services.ledger.tables import CHECKPOINTS, ENTRIES, PACKS, PAYLOADS, POSTINGS, REQUESTS, ROW_VERSIONS, TILES
 
 STREAM_ROWS: Final = 1_000
 _ENTRY_INDEX: Final = "entry_index"
@@ -31,6 +31,7 @@ class Page:
     entries: dict[int, Row[Any]]
     payloads: dict[int, Row[Any]]
     postings: dict[int, list[Row[Any]]]
+    versions: dict[int, dict[str, bytes]]
     checkpoints: dict[int, bytes]
 
 
@@ -49,12 +50,17 @@ class Stored:
         postings: defaultdict[int, list[Row[Any]]] = defaultdict(list)
         for posting in self._between(POSTINGS, first, after).all():
             postings[posting.entry_index].append(posting)
+        versions: defaultdict[int, dict[str, bytes]] = defaultdict(dict)
+        at = ROW_VERSIONS.c.version
+        for kept in self._connection.execute(select(ROW_VERSIONS).where(at >= first, at < after)):
+            versions[kept.version][kept.key] = kept.value
         sizes = CHECKPOINTS.c.size
         checkpoints = self._connection.execute(select(CHECKPOINTS).where(sizes > first, sizes <= after))
         return Page(
             entries={row.entry_index: row for row in self._between(ENTRIES, first, after)},
             payloads={row.entry_index: row for row in self._between(PAYLOADS, first, after)},
             postings=postings,
+            versions=versions,
             checkpoints={row.size: row.note for row in checkpoints},
         )
 
@@ -83,6 +89,11 @@ class Stored:
         """Rows whose `index` names no entry of a log of `size`."""
         stray = or_(table.c.index < 0, table.c.index >= size)
         return self._connection.execute(_all_of(table).where(stray).order_by(table.c.index))
+
+    def versions_outside(self, size: int) -> Iterable[Row[Any]]:
+        """Kept rows that no entry of a log of `size` can have written."""
+        at = ROW_VERSIONS.c.version
+        return self._connection.execute(select(ROW_VERSIONS).where(or_(at < 0, at >= size)).order_by(at))
 
     def checkpoints_outside(self, size: int) -> Iterable[Row[Any]]:
         """Checkpoints of trees that a log of `size` never had."""

@@ -122,6 +122,15 @@ class PackRow(SQLModel, table=True):
     again_at: int | None = Field(default=None, sa_column=_big(nullable=True))
 
 
+class RowVersionRow(SQLModel, table=True):
+    """A row of `contracts.state` as entry `version` left it, of those that `versions.kept` keeps; never changed."""
+
+    __tablename__ = "row_versions"
+    key: str = Field(sa_column=_key(primary_key=True))
+    version: int = Field(sa_column=_big(primary_key=True, index=True))
+    value: bytes = Field(sa_column=_bytes())
+
+
 class TileRow(SQLModel, table=True):
     """A Merkle tile (C2SP tlog-tiles): 1 to 256 hashes; the rightmost of each level are the frontier."""
 
@@ -152,5 +161,6 @@ REJECTIONS: Final = _table(RejectionRow)
 POSTINGS: Final = _table(PostingRow)
 STATE: Final = _table(StateRow)
 PACKS: Final = _table(PackRow)
+ROW_VERSIONS: Final = _table(RowVersionRow)
 TILES: Final = _table(TileRow)
 CHECKPOINTS: Final = _table(CheckpointRow)

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Engine, exc
 
-from contracts import commands, state
+from contracts import commands, effects, state
 from contracts.state import Account, Decided, Ledger
 from services.database import translated
 from services.ledger import answers, stored, tables, tiles
@@ -30,6 +30,7 @@ from services.ledger.tree_audit import (
     signed_size,
     tile_differences,
 )
+from services.ledger.versions import kept
 
 PAGE_ENTRIES: Final = 500
 
@@ -128,11 +129,17 @@ class _Audit:
             self._can_execute = False
             return
         executed.append(done)
+        self._compare_versions(index, done, page.versions.get(index, {}))
         packs.update(self._replayed.apply(done.effects.writes))
         if index == 0:
             opened = self._replayed.get(state.LEDGER_KEY)
             if isinstance(opened, Ledger):
                 self._log_key = VerifierKey(opened.origin, KeyType.ED25519, self._log_public_key)
+
+    def _compare_versions(self, index: int, done: Executed, found: dict[str, bytes]) -> None:
+        expected = dict(kept(done.request.command, effects.row_bytes(done.effects)))
+        for key in sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)):
+            self.findings.add(index, "row_versions", f"{key} is not kept as the entry left it")
 
     def _compare_checkpoint(self, size: int, note: bytes | None) -> None:
         if note is None or self._log_key is None:
@@ -195,6 +202,8 @@ class _Audit:
         for table in (tables.ENTRIES, tables.PAYLOADS, tables.POSTINGS):
             for row in self._stored.outside(table, self._size):
                 self.findings.add(row.entry_index, table.name, "there is no such entry")
+        for row in self._stored.versions_outside(self._size):
+            self.findings.add(row.version, "row_versions", "there is no such entry")
         if self._stored.count(tables.REQUESTS) != self._size:
             self._compare_all_requests()
 

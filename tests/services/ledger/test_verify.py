@@ -20,7 +20,7 @@ TABLES = {
     table.name: table
     for table in (
         *(tables.ENTRIES, tables.PAYLOADS, tables.REQUESTS, tables.REJECTIONS, tables.POSTINGS),
-        *(tables.STATE, tables.PACKS, tables.TILES, tables.CHECKPOINTS),
+        *(tables.STATE, tables.PACKS, tables.ROW_VERSIONS, tables.TILES, tables.CHECKPOINTS),
     )
 }
 COLUMNS = [(table.name, column.name) for table in TABLES.values() for column in table.columns]
@@ -116,7 +116,7 @@ def flipped(value: Any) -> Any:
 def entry_of(table: Table, row: Row, column: str = "") -> int:
     """The entry that must be named when this row is spoilt."""
     match table.name:
-        case "state" | "packs":
+        case "state" | "packs" | "row_versions":
             return int(row["version"])
         case "tiles":
             place = len(row["hashes"]) // 2 // 32 if column == "hashes" else 0

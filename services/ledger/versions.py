@@ -1,0 +1,24 @@
+"""Which rows are kept as they were: those that decide what a pack earns, so that an old award can be explained.
+
+A unit's meter changes with every pack and is kept only when its local day changes, or when something other than a
+pack changed it. The meter before any pack is then the last one kept, moved on by the packs since: at most a local
+day's. The other rows that a pack reads change seldom, and every version of them is kept.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from contracts.commands import Command, RecordPack
+
+_DAY: Final = "day/"
+_METER: Final = "meter/"
+_SELDOM: Final = ("unit/", "customer/", "events/", "signal/", _DAY, _METER)
+
+
+def kept(command: Command, rows: Mapping[str, bytes | None]) -> Iterator[tuple[str, bytes]]:
+    """The rows among those that an entry wrote (as stored) whose version is kept."""
+    if isinstance(command, RecordPack) and not any(key.startswith(_DAY) for key in rows):
+        return
+    for key, data in rows.items():
+        if data is not None and key.startswith(_SELDOM):
+            yield key, data
