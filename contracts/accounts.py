@@ -7,7 +7,7 @@ nothing is ever taken back: only the customer's own purchase debits a customer.
 from contracts import state
 from contracts.commands import DepositReserve, ReleaseDeferred
 from contracts.effects import Asset, Draft, Effects, Posting, Reason, Rejected
-from contracts.state import Account, DeferredAward, Earnings, Queue
+from contracts.state import Account, Avoided, DeferredAward, Earnings, Queue
 from contracts.units import MICRO_SPARKS_PER_MICRO_CAD, MgCo2e, MicroSparks
 
 MINTED = "minted"
@@ -69,9 +69,9 @@ def mint(draft: Draft, customer_id: str, award_micro_sparks: MicroSparks) -> boo
 def note_avoided(draft: Draft, customer_id: str, avoided_mg_co2e: MgCo2e) -> None:
     """Add to the carbon estimate that the customer is shown."""
     if avoided_mg_co2e:
-        key = state.earnings_key(customer_id)
-        before = draft.get(key, Earnings) or Earnings()
-        draft.put(key, Earnings(before.minted_micro_sparks, before.avoided_mg_co2e + avoided_mg_co2e))
+        key = state.avoided_key(customer_id)
+        before = draft.get(key, Avoided) or Avoided()
+        draft.put(key, Avoided(before.mg_co2e + avoided_mg_co2e))
 
 
 def deposit(draft: Draft, command: DepositReserve) -> Effects | Rejected:
@@ -83,35 +83,56 @@ def deposit(draft: Draft, command: DepositReserve) -> Effects | Rejected:
 
 
 def release(draft: Draft, command: ReleaseDeferred) -> Effects | Rejected:
-    """Mint from the head of the queue what the reserve now funds, at most `release_awards_max` awards."""
-    queue = draft.get(state.QUEUE_KEY, Queue) or Queue()
+    """Mint from the head of the queue what the reserve now funds, at most `release_awards_max` awards.
+
+    Awards that lapsed with their customer's account are passed and never minted.
+    """
+    first = queue = draft.get(state.QUEUE_KEY, Queue) or Queue()
     released: list[list[int | str]] = []
-    while queue.head < queue.tail and len(released) < draft.programme.release_awards_max:
-        key = state.deferred_key(queue.head)
-        waiting = draft.get(key, DeferredAward)
-        if waiting is None:
-            raise LookupError(f"the queue has no award {queue.head}")
-        if not _is_funded(draft, queue, waiting.micro_sparks):
-            break
-        holder = customer(waiting.customer_id)
-        move(draft, Asset.DEFERRED, debit=holder, credit=WAITING, amount=waiting.micro_sparks)
-        _credit(draft, waiting.customer_id, waiting.micro_sparks)
-        draft.drop(key)
-        released.append([waiting.customer_id, waiting.micro_sparks, waiting.index])
+    while queue.head < queue.tail and queue.head - first.head < draft.programme.release_awards_max:
+        waiting = _waiting_at(draft, queue)
+        if not _has_lapsed(draft, waiting):
+            if not _is_funded(draft, queue, waiting.micro_sparks):
+                break
+            holder = customer(waiting.customer_id)
+            move(draft, Asset.DEFERRED, debit=holder, credit=WAITING, amount=waiting.micro_sparks)
+            _credit(draft, waiting.customer_id, waiting.micro_sparks)
+            released.append([waiting.customer_id, waiting.micro_sparks, waiting.index])
+        draft.drop(state.deferred_key(queue.head))
         queue = Queue(queue.head + 1, queue.tail, queue.retailers_owe_micro_sparks)
         draft.put(state.QUEUE_KEY, queue)
-    if not released:
+    if queue.head == first.head:
         return Rejected(Reason.NOTHING_TO_RELEASE)
     return draft.effects(released=released)
 
 
 def can_release(draft: Draft) -> bool:
-    """Would a release command mint anything now?"""
+    """Would a release command do anything now?"""
     queue = draft.get(state.QUEUE_KEY, Queue) or Queue()
     if queue.head == queue.tail:
         return False
+    waiting = _waiting_at(draft, queue)
+    return _has_lapsed(draft, waiting) or _is_funded(draft, queue, waiting.micro_sparks)
+
+
+def lapse(draft: Draft, customer_id: str) -> MicroSparks:
+    """Give up all that waits for a customer; a release passes their awards from now on."""
+    holder = customer(customer_id)
+    lapsed = balance(draft, Asset.DEFERRED, holder)
+    move(draft, Asset.DEFERRED, debit=holder, credit=WAITING, amount=lapsed)
+    return lapsed
+
+
+def _waiting_at(draft: Draft, queue: Queue) -> DeferredAward:
     waiting = draft.get(state.deferred_key(queue.head), DeferredAward)
-    return waiting is not None and _is_funded(draft, queue, waiting.micro_sparks)
+    if waiting is None:
+        raise LookupError(f"the queue has no award {queue.head}")
+    return waiting
+
+
+def _has_lapsed(draft: Draft, waiting: DeferredAward) -> bool:
+    # What waits for a customer is posted on their account, all of it until they close it, and nothing after.
+    return balance(draft, Asset.DEFERRED, customer(waiting.customer_id)) < waiting.micro_sparks
 
 
 def _is_funded(draft: Draft, queue: Queue, award_micro_sparks: MicroSparks) -> bool:
@@ -127,7 +148,7 @@ def _credit(draft: Draft, customer_id: str, micro_sparks: MicroSparks) -> None:
     move(draft, Asset.SPARK, debit=MINTED, credit=customer(customer_id), amount=micro_sparks)
     key = state.earnings_key(customer_id)
     before = draft.get(key, Earnings) or Earnings()
-    draft.put(key, Earnings(before.minted_micro_sparks + micro_sparks, before.avoided_mg_co2e))
+    draft.put(key, Earnings(before.minted_micro_sparks + micro_sparks))
 
 
 def _post(draft: Draft, asset: Asset, account: str, amount: int) -> None:

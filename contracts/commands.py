@@ -165,6 +165,34 @@ class LeaveUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseAccount:
+    """A customer leaves for good: units are left, deferred awards lapse, what is left is paid out or transferred.
+
+    transfer_to  the customer who gets all that is left; None: whole cents are paid out of the reserve
+    """
+
+    KIND: ClassVar[str] = "close_account"
+    COLLECTION: ClassVar[str] = UTILITY
+    customer_id: str
+    transfer_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EraseCustomer:
+    """What entries say of a customer who has closed their account is erased from every copy (design.md 4).
+
+    erased  indexes of the entries whose request, its salt and result are erased, ascending
+    rows    (key, bytes) of the rows that those entries wrote and that live on, as they are now
+    """
+
+    KIND: ClassVar[str] = "erase_customer"
+    COLLECTION: ClassVar[str] = UTILITY
+    customer_id: str
+    erased: tuple[int, ...]
+    rows: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordPack:
     """A message of a unit whose signature was checked (`contracts.evidence`): the COSE bytes as received."""
 
@@ -348,6 +376,8 @@ Command: TypeAlias = (
     | IssueClaimCode
     | ClaimUnit
     | LeaveUnit
+    | CloseAccount
+    | EraseCustomer
     | RecordPack
     | DeclareLost
     | DecideAgain

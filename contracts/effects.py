@@ -22,6 +22,10 @@ class Reason(StrEnum):
 
     UNKNOWN_CUSTOMER = "unknown_customer"
     CUSTOMER_EXISTS = "customer_exists"
+    CUSTOMER_CLOSED = "customer_closed"
+    UNKNOWN_RECIPIENT = "unknown_recipient"
+    INVALID_ERASURE = "invalid_erasure"
+    ROWS_CHANGED = "rows_changed"
     UNKNOWN_LEVEL = "unknown_level"
     UNKNOWN_IDENTITY_LEVEL = "unknown_identity_level"
     UNKNOWN_DEVICE = "unknown_device"

@@ -10,7 +10,18 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
-from contracts import accounts, fleet, participation, programmes, recording, redemption, settlement, signals, state
+from contracts import (
+    accounts,
+    departure,
+    fleet,
+    participation,
+    programmes,
+    recording,
+    redemption,
+    settlement,
+    signals,
+    state,
+)
 from contracts.commands import (
     AdmitRetailer,
     AttestIdentity,
@@ -19,6 +30,7 @@ from contracts.commands import (
     Capture,
     ChooseLevel,
     ClaimUnit,
+    CloseAccount,
     Command,
     CorrectUnit,
     DecideAgain,
@@ -26,6 +38,7 @@ from contracts.commands import (
     DeclareLost,
     DepositReserve,
     EnrollCustomer,
+    EraseCustomer,
     ExpireHold,
     FreezeCustomer,
     IssueCheckoutCode,
@@ -61,6 +74,8 @@ CONTRACTS: Final[dict[type[Command], Callable[[Draft, Any], Effects | Rejected]]
     FreezeCustomer: participation.freeze,
     ClaimUnit: participation.claim,
     LeaveUnit: participation.leave,
+    CloseAccount: departure.close,
+    EraseCustomer: departure.erase,
     RegisterUnit: fleet.register,
     CorrectUnit: fleet.correct,
     SuspendUnit: fleet.suspend,
@@ -119,7 +134,12 @@ def second_reads(view: View, command: Command) -> tuple[str, ...]:
     if not isinstance(unit, Unit) or unit.holder is None:
         return ()
     account = state.account_key(Asset.SPARK, accounts.customer(unit.holder))
-    return (state.customer_key(unit.holder), state.earnings_key(unit.holder), account)
+    return (
+        state.customer_key(unit.holder),
+        state.earnings_key(unit.holder),
+        state.avoided_key(unit.holder),
+        account,
+    )
 
 
 @cache

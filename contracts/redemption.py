@@ -8,7 +8,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
-from contracts import accounts, spending, state
+from contracts import accounts, participation, spending, state
 from contracts.commands import Authorize, Capture, ExpireHold, IssueCheckoutCode, Refund, Void
 from contracts.effects import Asset, Draft, Effects, Reason, Rejected
 from contracts.settlement import note_captured, note_refunded
@@ -85,8 +85,9 @@ def bonus_cents(amount_cents: Cents, bonus_bp: Bp) -> Cents:
 
 def issue_code(draft: Draft, command: IssueCheckoutCode) -> Effects | Rejected:
     """A customer may be charged once, up to `max_cents`, for a few minutes."""
-    if draft.get(state.customer_key(command.customer_id), Customer) is None:
-        return Rejected(Reason.UNKNOWN_CUSTOMER)
+    customer = participation.participant(draft, command.customer_id)
+    if isinstance(customer, Rejected):
+        return customer
     key = state.code_key(command.code_hash)
     if draft.get(key, CheckoutCode) is not None:
         return Rejected(Reason.CODE_EXISTS)
@@ -158,6 +159,8 @@ def void(draft: Draft, command: Void) -> Effects | Rejected:
     after = MOVES.get((State(purchase.state), Move.VOID))
     if after is None or _is_past(draft, purchase):
         return Rejected(Reason.INVALID_STATE)
+    if _is_closed(draft, purchase.customer_id):
+        return Rejected(Reason.CUSTOMER_CLOSED)
     if purchase.state == State.CAPTURED:
         taken = price(purchase.captured_cents, purchase.bonus_bp)
         _give_back(draft, purchase, taken)
@@ -185,6 +188,8 @@ def refund(draft: Draft, command: Refund) -> Effects | Rejected:
         return Rejected(Reason.REFUND_ABOVE_SALE)
     if draft.at_s > purchase.captured_s + draft.programme.refund_s_max:
         return Rejected(Reason.REFUND_TOO_LATE)
+    if _is_closed(draft, purchase.customer_id):
+        return Rejected(Reason.CUSTOMER_CLOSED)
     value = price(left_cents, purchase.bonus_bp) - price(left_cents - amount_cents, purchase.bonus_bp)
     _give_back(draft, purchase, value)
     _uncount(draft, purchase, amount_cents)
@@ -217,7 +222,7 @@ def _decline_of(draft: Draft, command: Authorize, retailer: Retailer, code: Chec
         return Decline.TERMINAL_UNKNOWN
     if not 1 <= command.amount_cents <= draft.programme.amount_cents_max:
         return Decline.AMOUNT_INVALID
-    if code is None:
+    if code is None or _is_closed(draft, code.customer_id):
         return Decline.CODE_UNKNOWN
     if draft.at_s >= code.expires_s:
         return Decline.CODE_EXPIRED
@@ -287,6 +292,12 @@ def _is_past(draft: Draft, purchase: Purchase) -> bool:
     if purchase.state == State.AUTHORIZED:
         return draft.at_s >= purchase.expires_s
     return draft.programme.local_day(purchase.captured_s) != draft.programme.local_day(draft.at_s)
+
+
+def _is_closed(draft: Draft, customer_id: str) -> bool:
+    """Nothing goes to or from a closed account; a shop pays cash."""
+    customer = draft.get(state.customer_key(customer_id), Customer)
+    return customer is not None and customer.closed_s != 0
 
 
 def _take(draft: Draft, payer: str, retailer_id: str, micro_sparks: MicroSparks) -> None:

@@ -52,6 +52,9 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     # what the contracts reject (contracts.effects.Reason)
     "unknown_customer": 404,
     "customer_exists": 409,
+    "unknown_recipient": 422,
+    "invalid_erasure": 422,
+    "rows_changed": 409,
     "unknown_level": 422,
     "unknown_identity_level": 422,
     "unknown_device": 404,

@@ -48,6 +48,11 @@ def earnings_key(customer_id: str) -> str:
     return f"earnings/{customer_id}"
 
 
+def avoided_key(customer_id: str) -> str:
+    """Key of an `Avoided`."""
+    return f"avoided/{customer_id}"
+
+
 def account_key(asset: str, account: str) -> str:
     """Key of an `Account`."""
     return f"account/{asset}/{account}"

@@ -127,6 +127,7 @@ class Customer:
     """A pseudonym that takes part.
 
     level_before holds for intervals that start before level_from_s (one step back is kept)
+    closed_s     when the account was closed for good, else 0; of a closed one nothing else is kept
     """
 
     customer_id: str
@@ -138,14 +139,24 @@ class Customer:
     identity_provider: str = ""
     identity_expires_s: UnixSeconds = 0
     enrolled_s: UnixSeconds = 0
+    closed_s: UnixSeconds = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Earnings:
-    """All a customer was ever awarded as minted, and the carbon estimate shown to them."""
+    """All a customer was ever awarded as minted."""
 
     minted_micro_sparks: MicroSparks = 0
-    avoided_mg_co2e: MgCo2e = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Avoided:
+    """The carbon estimate shown to a customer.
+
+    A row of its own: minted awards follow from postings, this does not; so after an erasure the one stays known.
+    """
+
+    mg_co2e: MgCo2e = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +283,7 @@ Row: TypeAlias = (
     | Holdings
     | Customer
     | Earnings
+    | Avoided
     | Account
     | Queue
     | DeferredAward
@@ -295,6 +307,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     "holdings": Holdings,
     "customer": Customer,
     "earnings": Earnings,
+    "avoided": Avoided,
     "account": Account,
     "queue": Queue,
     "deferred": DeferredAward,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 
 from contracts import accounts, state
 from contracts.effects import Asset
-from contracts.state import Account, Earnings, Retailer, Row
+from contracts.state import Account, Avoided, Earnings, Retailer, Row
 from contracts.units import MICRO_SPARKS_PER_CENT
 from services import calls
 from services.customers import statement
@@ -57,12 +57,13 @@ def sparks_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
 def balance_of(ledger: Ledger, customer_id: str) -> Sparks:
     """What a customer has; see `shapes.Sparks`."""
     free, held = accounts.customer(customer_id), accounts.held(customer_id)
-    free_row, held_row, deferred_row, earned = ledger.rows(
+    free_row, held_row, deferred_row, earned, avoided = ledger.rows(
         [
             state.account_key(Asset.SPARK, free),
             state.account_key(Asset.SPARK, held),
             state.account_key(Asset.DEFERRED, free),
             state.earnings_key(customer_id),
+            state.avoided_key(customer_id),
         ]
     )
     earnings = earned if isinstance(earned, Earnings) else Earnings()
@@ -74,7 +75,7 @@ def balance_of(ledger: Ledger, customer_id: str) -> Sparks:
         deferred_micro_sparks=_balance(deferred_row),
         value_cents=available // MICRO_SPARKS_PER_CENT,
         lifetime_micro_sparks=earnings.minted_micro_sparks,
-        avoided_mg_co2e=earnings.avoided_mg_co2e,
+        avoided_mg_co2e=avoided.mg_co2e if isinstance(avoided, Avoided) else 0,
     )
 
 

@@ -7,6 +7,8 @@ from services.ledger.client import Accepted, Declined, Failed, Outcome, Reused, 
 from services.problems import Problem
 
 _SENTENCES: Final = {
+    Reason.CUSTOMER_CLOSED: "The account is closed for good.",
+    Reason.UNKNOWN_RECIPIENT: "What is left can go to another customer only, and not while the account is frozen.",
     Reason.CLAIM_CODE_EXPIRED: "The claim code has expired; the fleet's operator can issue another.",
     Reason.KEY_NUMBER_TAKEN: "A number from from_seq on is decided or waiting already.",
     Reason.BAD_KEY_SIGNATURE: "The old key did not sign this change, or the key is not an Ed25519 key.",

@@ -6,7 +6,15 @@ from typing import Any, Final
 
 import cbor2
 
-from contracts.commands import DeclareLost, ExpireHold, RecordPack, ReleaseDeferred, Request
+from contracts.commands import (
+    CloseAccount,
+    DeclareLost,
+    EraseCustomer,
+    ExpireHold,
+    RecordPack,
+    ReleaseDeferred,
+    Request,
+)
 from contracts.effects import Reason, Rejected
 from contracts.units import UnixSeconds
 from contracts.wire import cbor
@@ -19,6 +27,7 @@ UNPROCESSABLE: Final = frozenset(
         Reason.CAPTURE_ABOVE_HOLD,
         Reason.EVENT_TOO_SOON,
         Reason.INVALID_AMOUNT,
+        Reason.INVALID_ERASURE,
         Reason.INVALID_EVENT,
         Reason.INVALID_HOUR,
         Reason.INVALID_NAMEPLATE,
@@ -26,10 +35,11 @@ UNPROCESSABLE: Final = frozenset(
         Reason.REFUND_TOO_LATE,
         Reason.UNKNOWN_IDENTITY_LEVEL,
         Reason.UNKNOWN_LEVEL,
+        Reason.UNKNOWN_RECIPIENT,
     }
 )
 # A message that is not in its place now may be next time; and what the writer asks of itself it may ask again.
-_ASKED_AGAIN: Final = (RecordPack, DeclareLost, ExpireHold, ReleaseDeferred)
+_ASKED_AGAIN: Final = (RecordPack, DeclareLost, ExpireHold, ReleaseDeferred, CloseAccount, EraseCustomer)
 
 
 @dataclass(frozen=True, slots=True)

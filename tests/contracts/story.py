@@ -17,6 +17,7 @@ from contracts.commands import (
     Capture,
     ChooseLevel,
     ClaimUnit,
+    CloseAccount,
     Command,
     CorrectUnit,
     DecideAgain,
@@ -24,6 +25,7 @@ from contracts.commands import (
     DeclareLost,
     DepositReserve,
     EnrollCustomer,
+    EraseCustomer,
     ExpireHold,
     FreezeCustomer,
     IssueCheckoutCode,
@@ -43,7 +45,7 @@ from contracts.commands import (
 from contracts.effects import Effects, Rejected
 from contracts.execute import execute
 from contracts.memory import Memory
-from contracts.state import Meter, Purchase, Retailer, Unit
+from contracts.state import Customer, Meter, Purchase, Retailer, Unit
 from contracts.units import DAY_S, HOUR_S, MICRO_CAD_PER_CENT
 from contracts.wire import signatures
 from tests.contracts.builders import FOR_EVER_S, MONDAY_NOON_S, SEED, a_gap_message, a_message, an_interval
@@ -176,6 +178,25 @@ def _claim(story: Story, dice: Dice) -> Command:
     return ClaimUnit(_customer(dice), a_hash(max(0, story.claim_codes - dice(2))))
 
 
+def _leaver(story: Story, dice: Dice) -> str:
+    """Somebody who enrolled lately; now and then one of the two by whom the town lives."""
+    return _customer(dice) if dice(256) == 255 else f"customer-{max(0, story.made - dice(8))}"
+
+
+def _close(story: Story, dice: Dice) -> Command:
+    return CloseAccount(_leaver(story, dice), (None, CUSTOMERS[dice(2)])[dice(2)])
+
+
+def _erase(story: Story, dice: Dice) -> Command:
+    """Mostly of somebody who has left, if anybody has."""
+    rows = story.view.rows.values()
+    gone = [row.customer_id for row in rows if isinstance(row, Customer) and row.closed_s]
+    name = gone[-1] if gone and dice(4) else _leaver(story, dice)
+    row = story.view.rows.get(state.customer_key(name))
+    carried = ((state.customer_key(name), state.to_bytes(row)),) if row else ()
+    return EraseCustomer(name, tuple(range(1, 1 + dice(4))), carried)
+
+
 def _pack(story: Story, dice: Dice) -> Command:
     """Mostly the next pack with a sound hour; sometimes another number, another chain, another hour, wrong energies."""
     device_id = _unit(dice)
@@ -270,6 +291,8 @@ MAKERS: Final[dict[str, Callable[[Story, Dice], Command]]] = {
     IssueClaimCode.KIND: _claim_code,
     ClaimUnit.KIND: _claim,
     LeaveUnit.KIND: lambda story, dice: LeaveUnit(_customer(dice), _unit(dice)),
+    CloseAccount.KIND: _close,
+    EraseCustomer.KIND: _erase,
     RecordPack.KIND: _pack,
     DeclareLost.KIND: _lost,
     DecideAgain.KIND: _again,

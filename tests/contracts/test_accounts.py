@@ -81,7 +81,7 @@ def test_lifetime_earnings_count_a_deferred_award_when_it_is_minted():
     deposit(view, 3)
     done(view, ReleaseDeferred())
 
-    assert view.rows[state.earnings_key("ann")] == Earnings(3 * CENT, 0)
+    assert view.rows[state.earnings_key("ann")] == Earnings(3 * CENT)
 
 
 def test_a_release_stops_at_the_first_award_that_is_not_funded_though_a_later_one_would_be():

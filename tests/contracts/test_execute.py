@@ -98,5 +98,5 @@ def test_the_second_reads_of_a_pack_are_the_rows_of_its_units_holder() -> None:
 
     keys = execute.second_reads(view, a_record(2))
 
-    assert [type(view.rows[key]).__name__ for key in keys] == ["Customer", "Earnings", "Account"]
+    assert [type(view.rows[key]).__name__ for key in keys] == ["Customer", "Earnings", "Avoided", "Account"]
     assert execute.second_reads(a_ledger(claimed=False), a_record()) == ()

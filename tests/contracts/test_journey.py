@@ -15,6 +15,7 @@ from contracts.commands import (
     Command,
     CorrectUnit,
     DepositReserve,
+    EraseCustomer,
     FreezeCustomer,
     PublishSignal,
     Refund,
@@ -23,13 +24,15 @@ from contracts.commands import (
 )
 from contracts.effects import Asset, Effects, Rejected
 from contracts.execute import execute
-from contracts.state import Account, DayOfUnit, Decided, Earnings, Purchase, Queue, Row, Spending
+from contracts.state import Account, Customer, DayOfUnit, Decided, Earnings, Purchase, Queue, Row, Spending, Unit
 from contracts.units import MICRO_SPARKS_PER_MICRO_CAD
-from tests.contracts.story import FREQUENT, MAKERS, UNITS, Story, a_town
+from tests.contracts.story import CUSTOMERS, FREQUENT, MAKERS, UNITS, Story, a_town
 
 R = TypeVar("R", bound=Row)
 
-STATES_A_WISH = (AttestIdentity, ChooseLevel, CorrectUnit, FreezeCustomer, PublishSignal, SuspendUnit)
+STATES_A_WISH = (
+    *(AttestIdentity, ChooseLevel, CorrectUnit, EraseCustomer, FreezeCustomer, PublishSignal, SuspendUnit),
+)
 """Commands that say how something shall be: said twice, nothing changes."""
 
 ADDS_EACH_TIME = (DepositReserve, Refund, ReleaseDeferred)
@@ -116,14 +119,21 @@ class Town(RuleBasedStateMachine):
         assert held == {name: amount for (_, name), amount in self.books.items() if name.startswith("held/") and amount}
         waiting = -self.books[Asset.DEFERRED, accounts.WAITING]
         rows = self.story.view.rows
-        assert waiting == sum(row.micro_sparks for row in rows.values() if isinstance(row, state.DeferredAward))
+        awards = self.rows(state.DeferredAward)
+        assert waiting == sum(award.micro_sparks for award in awards if not self.has_left(award.customer_id))
         queue = rows.get(state.QUEUE_KEY, Queue())
         debts = sum(max(0, -amount) for (_, name), amount in self.books.items() if name.startswith("retailer/"))
         assert isinstance(queue, Queue)
         assert queue.retailers_owe_micro_sparks == debts
-        assert -self.books[Asset.SPARK, accounts.MINTED] == sum(
-            row.minted_micro_sparks for row in rows.values() if isinstance(row, Earnings)
-        )
+        minted = sum(row.minted_micro_sparks for row in self.rows(Earnings))
+        issued = -self.books[Asset.SPARK, accounts.MINTED]
+        assert minted <= issued if any(map(self.has_left, CUSTOMERS)) else minted == issued
+
+    @invariant()
+    def who_has_left_has_and_holds_nothing(self) -> None:
+        for name in filter(self.has_left, CUSTOMERS):
+            assert not any(amount for (_, account), amount in self.books.items() if account.endswith(f"/{name}"))
+            assert all(unit.holder != name for unit in self.rows(Unit))
 
     @invariant()
     def what_was_spent_on_a_day_is_never_below_nothing(self) -> None:
@@ -146,6 +156,10 @@ class Town(RuleBasedStateMachine):
     def every_row_survives_its_bytes(self) -> None:
         for key, row in self.story.view.rows.items():
             assert state.from_bytes(key, state.to_bytes(row)) == row
+
+    def has_left(self, customer_id: str) -> bool:
+        row = self.story.view.rows.get(state.customer_key(customer_id))
+        return isinstance(row, Customer) and row.closed_s > 0
 
     def accounts(self) -> dict[tuple[str, str], int]:
         """Every account's balance, as its row says."""

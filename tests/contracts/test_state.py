@@ -68,6 +68,7 @@ KEYS: dict[str, Any] = {
     "customer": state.customer_key("c"),
     "holdings": state.holdings_key("c"),
     "earnings": state.earnings_key("c"),
+    "avoided": state.avoided_key("c"),
     "account": state.account_key(Asset.SPARK, "customer/c"),
     "deferred": state.deferred_key(3),
     "event": state.event_key("e"),

@@ -13,6 +13,7 @@ from contracts.commands import (
     Capture,
     ChooseLevel,
     ClaimUnit,
+    CloseAccount,
     Command,
     CorrectUnit,
     DecideAgain,
@@ -20,6 +21,7 @@ from contracts.commands import (
     DeclareLost,
     DepositReserve,
     EnrollCustomer,
+    EraseCustomer,
     FreezeCustomer,
     IssueCheckoutCode,
     IssueClaimCode,
@@ -185,6 +187,7 @@ def _pay(scribe: Scribe) -> None:
 
 def _leave(scribe: Scribe) -> None:
     scribe.accepted(ChooseLevel("bob", "partner"), LeaveUnit("bob", "unit-2"))
+    scribe.accepted(EnrollCustomer("eve", "saver"), CloseAccount("eve", None), EraseCustomer("eve", (), ()))
 
 
 def _authorize(name: str, code: int, *, capture: bool = False) -> Authorize:
