@@ -10,6 +10,14 @@ from typing import Any, ClassVar, Final, TypeAlias, get_args, get_origin, get_ty
 
 import cbor2
 
+from contracts.governed import (
+    AddMemberKey,
+    AdmitMember,
+    ChangeMember,
+    RemoveMember,
+    RetireMemberKey,
+    SetQuorum,
+)
 from contracts.units import (
     Bp,
     Cents,
@@ -287,6 +295,18 @@ class AdmitRetailer:
 
 
 @dataclass(frozen=True, slots=True)
+class AttestRetailer:
+    """A provider vouches for who runs a retailer; never the personal data itself."""
+
+    KIND: ClassVar[str] = "attest_retailer"
+    COLLECTION: ClassVar[str] = CHECKOUT
+    retailer_id: str
+    level: str
+    provider: str
+    expires_s: UnixSeconds
+
+
+@dataclass(frozen=True, slots=True)
 class IssueCheckoutCode:
     """A customer may pay once with this code, known here by its SHA-256."""
 
@@ -387,6 +407,7 @@ Command: TypeAlias = (
     | DepositReserve
     | ReleaseDeferred
     | AdmitRetailer
+    | AttestRetailer
     | IssueCheckoutCode
     | Authorize
     | Capture
@@ -394,6 +415,12 @@ Command: TypeAlias = (
     | Refund
     | ExpireHold
     | SettleRetailer
+    | AdmitMember
+    | ChangeMember
+    | AddMemberKey
+    | RetireMemberKey
+    | RemoveMember
+    | SetQuorum
 )
 
 BY_KIND: Final[dict[str, type[Command]]] = {cls.KIND: cls for cls in Command.__args__}

@@ -14,6 +14,7 @@ from contracts import (
     accounts,
     departure,
     fleet,
+    membership,
     participation,
     programmes,
     recording,
@@ -25,6 +26,7 @@ from contracts import (
 from contracts.commands import (
     AdmitRetailer,
     AttestIdentity,
+    AttestRetailer,
     Authorize,
     CancelEvent,
     Capture,
@@ -56,6 +58,7 @@ from contracts.commands import (
     Void,
 )
 from contracts.effects import Asset, Draft, Effects, Reason, Rejected
+from contracts.governed import AddMemberKey, AdmitMember, ChangeMember, RemoveMember, RetireMemberKey, SetQuorum
 from contracts.state import Ledger, Unit, View
 
 
@@ -90,6 +93,7 @@ CONTRACTS: Final[dict[type[Command], Callable[[Draft, Any], Effects | Rejected]]
     DepositReserve: accounts.deposit,
     ReleaseDeferred: accounts.release,
     AdmitRetailer: settlement.admit,
+    AttestRetailer: settlement.attest,
     SettleRetailer: settlement.settle,
     IssueCheckoutCode: redemption.issue_code,
     Authorize: redemption.authorize,
@@ -97,6 +101,12 @@ CONTRACTS: Final[dict[type[Command], Callable[[Draft, Any], Effects | Rejected]]
     Void: redemption.void,
     Refund: redemption.refund,
     ExpireHold: redemption.expire,
+    AdmitMember: membership.admit,
+    ChangeMember: membership.change,
+    AddMemberKey: membership.add_key,
+    RetireMemberKey: membership.retire_key,
+    RemoveMember: membership.remove,
+    SetQuorum: membership.set_quorum,
 }
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from contracts import accounts, state
-from contracts.commands import AdmitRetailer, SettleRetailer
+from contracts.commands import AdmitRetailer, AttestRetailer, SettleRetailer
 from contracts.effects import Asset, Draft, Effects, Reason, Rejected
 from contracts.state import BusinessDay, Retailer
 from contracts.units import (
@@ -27,6 +27,24 @@ def admit(draft: Draft, command: AdmitRetailer) -> Effects | Rejected:
     yesterday = draft.programme.local_day(draft.at_s) - 1
     draft.put(key, Retailer(command.retailer_id, command.name, command.terminals, command.bonus_bp, yesterday))
     return draft.effects(retailer=command.retailer_id)
+
+
+def attest(draft: Draft, command: AttestRetailer) -> Effects | Rejected:
+    """A provider's word on who runs a retailer, until it expires."""
+    key = state.retailer_key(command.retailer_id)
+    retailer = draft.get(key, Retailer)
+    if retailer is None:
+        return Rejected(Reason.UNKNOWN_RETAILER)
+    if command.level not in draft.programme.retailer_levels:
+        return Rejected(Reason.UNKNOWN_IDENTITY_LEVEL)
+    attested = replace(
+        retailer,
+        identity=command.level,
+        identity_provider=command.provider,
+        identity_expires_s=command.expires_s,
+    )
+    draft.put(key, attested)
+    return draft.effects(level=command.level)
 
 
 def fee(captured: MicroSparks, refunded: MicroSparks, fee_bp: Bp) -> MicroSparks:

@@ -7,7 +7,7 @@ computes the same period from the same bytes.
 
 import tomllib
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,6 +18,8 @@ from contracts.units import DAY_S, HOUR_S, Bp, Cents, LocalDay, MgPerWh, MicroSp
 _UNIX_EPOCH_ORDINAL: Final = 719_163
 
 PERIODS: Final = ("off", "mid", "on")
+ALL_COLLECTIONS: Final = "all"
+"""In the place of a role's collections: all there are. Such a member re-executes every entry on its own state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,13 @@ class Programme:
     hold_s: Seconds
     refund_s_max: Seconds
     settlement_fee_bp: Bp
+    retailer_levels: Sequence[str]
+    approvals_above_bp: Bp
+    member_keys_max: int
+    member_key_s_default: Seconds
+    member_key_s_max: Seconds
+    member_key_forecast_s: Seconds
+    role_collections: Mapping[str, Sequence[str]]
 
     def local_s(self, at_s: UnixSeconds) -> int:
         """Seconds since 1970-01-01 00:00 on the wall clock of the programme."""

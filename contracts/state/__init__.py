@@ -6,6 +6,7 @@ A key's first part names its row type (`ROWS`). Nothing here decides anything.
 from contracts.state.codec import due_s, from_bytes, of_values, to_bytes, values
 from contracts.state.keys import (
     LEDGER_KEY,
+    MEMBERSHIP_KEY,
     QUEUE_KEY,
     account_key,
     avoided_key,
@@ -18,6 +19,7 @@ from contracts.state.keys import (
     earnings_key,
     event_key,
     holdings_key,
+    member_key,
     meter_key,
     pack_key,
     purchase_key,
@@ -43,6 +45,9 @@ from contracts.state.rows import (
     Event,
     Holdings,
     Ledger,
+    Member,
+    MemberKey,
+    Membership,
     Meter,
     Purchase,
     Queue,
@@ -58,6 +63,7 @@ from contracts.state.rows import (
 
 __all__ = [
     "LEDGER_KEY",
+    "MEMBERSHIP_KEY",
     "QUEUE_KEY",
     "ROWS",
     "ZERO_HASH",
@@ -74,6 +80,9 @@ __all__ = [
     "Event",
     "Holdings",
     "Ledger",
+    "Member",
+    "MemberKey",
+    "Membership",
     "Meter",
     "Purchase",
     "Queue",
@@ -98,6 +107,7 @@ __all__ = [
     "event_key",
     "from_bytes",
     "holdings_key",
+    "member_key",
     "meter_key",
     "of_values",
     "pack_key",

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import cbor2
 
-from contracts.state.rows import ROWS, Purchase, Row, Unit, UnitKey
+from contracts.state.rows import ROWS, Member, MemberKey, Purchase, Row, Unit, UnitKey
 from contracts.units import UnixSeconds
 
 
@@ -20,6 +20,8 @@ def _read_all(cls: type[Row]) -> Callable[[Row], Any]:
 
 _FIELDS: Final = {cls: _read_all(cls) for cls in ROWS.values()}
 _SINGLE: Final = {cls for cls in ROWS.values() if len(fields(cls)) == 1}
+_KEYS: Final = {Unit: (5, UnitKey), Member: (5, MemberKey)}
+"""The rows with keys: in which of their fields, and of which type."""
 
 
 def to_bytes(row: Row) -> bytes:
@@ -42,8 +44,9 @@ def from_bytes(key: str, data: bytes) -> Row:
 def of_values(cls: Any, values: Sequence[Any]) -> Any:
     """The row of class `cls` whose fields these are, in their order."""
     frozen = [_frozen(value) if type(value) is list else value for value in values]
-    if cls is Unit:
-        frozen[5] = tuple(UnitKey(*unit_key) for unit_key in frozen[5])
+    if cls in _KEYS:
+        place, of_type = _KEYS[cls]
+        frozen[place] = tuple(of_type(*key) for key in frozen[place])
     return cls(*frozen)
 
 

@@ -6,6 +6,7 @@ from contracts.units import LocalDay, UnixSeconds
 
 LEDGER_KEY: Final = "ledger/"
 QUEUE_KEY: Final = "queue/"
+MEMBERSHIP_KEY: Final = "membership/"
 
 
 def unit_key(device_id: str) -> str:
@@ -101,3 +102,8 @@ def spending_key(customer_id: str) -> str:
 def purchase_key(authorization_id: str) -> str:
     """Key of a `Purchase`."""
     return f"purchase/{authorization_id}"
+
+
+def member_key(member_id: str) -> str:
+    """Key of a `Member`."""
+    return f"member/{member_id}"

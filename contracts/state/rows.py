@@ -22,6 +22,64 @@ class UnitKey(NamedTuple):
         return not self.revoked and self.from_seq <= seq and (seq < self.until_seq or not self.until_seq)
 
 
+class MemberKey(NamedTuple):
+    """A member's Ed25519 key, valid from from_s until just before until_s.
+
+    use   `govern`: approves proposals and asks for payloads; `cosign`: co-signs checkpoints (C2SP type 0x04)
+    name  under which a cosign key signs, empty for others
+    """
+
+    public_key: bytes
+    use: str
+    from_s: UnixSeconds
+    until_s: UnixSeconds
+    name: str = ""
+
+    def is_valid(self, at_s: UnixSeconds) -> bool:
+        """May it sign at this moment?"""
+        return self.from_s <= at_s < self.until_s
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An organisation that is, or was, a member.
+
+    url        where its copy takes checkpoints to co-sign, or empty
+    keys       all it ever had, in the order added
+    removed_s  when it ceased to be a member, 0 if it is one
+    serial     how often its keys were changed by commands of their own
+    """
+
+    member_id: str
+    name: str
+    role: str
+    url: str
+    cosign_name: str
+    keys: tuple[MemberKey, ...]
+    admitted_s: UnixSeconds
+    removed_s: UnixSeconds = 0
+    serial: int = 0
+
+    def has_key(self, use: str, at_s: UnixSeconds) -> bool:
+        """Can it sign so at this moment?"""
+        is_member = not self.removed_s or at_s < self.removed_s
+        return is_member and any(key.use == use and key.is_valid(at_s) for key in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The members by id, and how many of them make a checkpoint final.
+
+    serial  how many proposals were carried; a member's keys count their own (`Member.serial`)
+    former  ids of those removed, which nobody gets again
+    """
+
+    serial: int = 0
+    members: tuple[str, ...] = ()
+    quorum: int = 0
+    former: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """Under which origin and for which programme this log was opened."""
@@ -211,7 +269,10 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Retailer:
-    """A shop that takes sparks; settled_day is the last business day that is closed."""
+    """A shop that takes sparks; settled_day is the last business day that is closed.
+
+    identity  how far a provider vouches for who runs it, until identity_expires_s
+    """
 
     retailer_id: str
     name: str
@@ -219,6 +280,9 @@ class Retailer:
     bonus_bp: Bp
     settled_day: LocalDay
     suspended: bool = False
+    identity: str = "unverified"
+    identity_provider: str = ""
+    identity_expires_s: UnixSeconds = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +359,8 @@ Row: TypeAlias = (
     | CheckoutCode
     | Spending
     | Purchase
+    | Member
+    | Membership
 )
 
 ROWS: Final[dict[str, type[Row]]] = {
@@ -319,6 +385,8 @@ ROWS: Final[dict[str, type[Row]]] = {
     "code": CheckoutCode,
     "spending": Spending,
     "purchase": Purchase,
+    "member": Member,
+    "membership": Membership,
 }
 
 

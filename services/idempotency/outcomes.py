@@ -17,6 +17,18 @@ _SENTENCES: Final = {
     Reason.REFUND_ABOVE_SALE: "The amount is above what is left of the sale.",
     Reason.REFUND_TOO_LATE: "The sale is too long ago to be refunded.",
     Reason.REFUSED_AGAIN: "The pack still does not count.",
+    Reason.STALE_SERIAL: "Something else was decided meanwhile; propose it again.",
+    Reason.TOO_FEW_APPROVALS: "Too few members have approved it.",
+    Reason.BAD_APPROVAL: "The member did not sign this, or not with one of its govern keys.",
+    Reason.APPROVAL_KEY_EXPIRED: "The key that signed is not valid now.",
+    Reason.APPROVED_TWICE: "One member approves once.",
+    Reason.APPROVER_NOT_MEMBER: "Whoever signed is no member, or no more.",
+    Reason.INVALID_COSIGN_NAME: "A co-signing name ends in /all or /given, as the role's collections are.",
+    Reason.INVALID_MEMBER_KEY: "A key has 32 bytes, a use, and ends later than now, within the programme's years.",
+    Reason.LAST_GOVERN_KEY: "A member keeps a govern key; add the next one first.",
+    Reason.LAST_MEMBER: "The last member stays.",
+    Reason.INVALID_QUORUM: "A quorum is at most the number of members that can co-sign now.",
+    Reason.QUORUM_OUT_OF_REACH: "Too few members could co-sign then; lower the quorum first, or admit another.",
     Reason.INVALID_STATE: "That is not possible in the present state.",
 }
 

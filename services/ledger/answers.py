@@ -23,19 +23,29 @@ from services.ledger.client import Accepted, Declined, Outcome, Reused
 # What HTTP answers with 422 is not stored (interfaces.md 3): the same key may be used again with another body.
 UNPROCESSABLE: Final = frozenset(
     {
+        Reason.APPROVAL_KEY_EXPIRED,
+        Reason.APPROVED_TWICE,
+        Reason.APPROVER_NOT_MEMBER,
+        Reason.BAD_APPROVAL,
         Reason.BAD_KEY_SIGNATURE,
         Reason.CAPTURE_ABOVE_HOLD,
         Reason.EVENT_TOO_SOON,
         Reason.INVALID_AMOUNT,
+        Reason.INVALID_COSIGN_NAME,
         Reason.INVALID_ERASURE,
         Reason.INVALID_EVENT,
         Reason.INVALID_HOUR,
+        Reason.INVALID_MEMBER,
+        Reason.INVALID_MEMBER_KEY,
         Reason.INVALID_NAMEPLATE,
+        Reason.INVALID_QUORUM,
         Reason.REFUND_ABOVE_SALE,
         Reason.REFUND_TOO_LATE,
+        Reason.TOO_FEW_APPROVALS,
         Reason.UNKNOWN_IDENTITY_LEVEL,
         Reason.UNKNOWN_LEVEL,
         Reason.UNKNOWN_RECIPIENT,
+        Reason.UNKNOWN_ROLE,
     }
 )
 # A message that is not in its place now may be next time; and what the writer asks of itself it may ask again.

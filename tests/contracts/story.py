@@ -12,6 +12,7 @@ from contracts import programmes, state
 from contracts.commands import (
     AdmitRetailer,
     AttestIdentity,
+    AttestRetailer,
     Authorize,
     CancelEvent,
     Capture,
@@ -48,6 +49,7 @@ from contracts.memory import Memory
 from contracts.state import Customer, Meter, Purchase, Retailer, Unit
 from contracts.units import DAY_S, HOUR_S, MICRO_CAD_PER_CENT
 from contracts.wire import signatures
+from tests.contracts import council
 from tests.contracts.builders import FOR_EVER_S, MONDAY_NOON_S, SEED, a_gap_message, a_message, an_interval
 
 Dice = Callable[[int], int]
@@ -272,6 +274,10 @@ def _settle(story: Story, dice: Dice) -> Command:
     return SettleRetailer(retailer.retailer_id, retailer.settled_day + 1)
 
 
+def _decide(kind: str) -> Callable[[Story, Dice], Command]:
+    return lambda story, dice: council.decided(kind, story.view, story.new(), dice)
+
+
 def _cents(dice: Dice) -> int | None:
     return (None, dice(8))[dice(2)]
 
@@ -304,6 +310,9 @@ MAKERS: Final[dict[str, Callable[[Story, Dice], Command]]] = {
     AdmitRetailer.KIND: lambda story, dice: AdmitRetailer(
         ("SHOP", f"R{story.new()}")[dice(2)], "R", ("T",), dice(3) - 1
     ),
+    AttestRetailer.KIND: lambda story, dice: AttestRetailer(
+        SHOPS[dice(2)], IDENTITIES[dice(3)], "registry", story.view.at_s + dice(2) * DAY_S
+    ),
     IssueCheckoutCode.KIND: _code,
     Authorize.KIND: _authorize,
     Capture.KIND: lambda story, dice: Capture(*story.purchase(dice), _cents(dice)),
@@ -311,6 +320,7 @@ MAKERS: Final[dict[str, Callable[[Story, Dice], Command]]] = {
     Refund.KIND: lambda story, dice: Refund(*story.purchase(dice), _cents(dice)),
     ExpireHold.KIND: lambda story, dice: ExpireHold(story.purchase(dice)[1]),
     SettleRetailer.KIND: _settle,
+    **{kind: _decide(kind) for kind in council.KINDS},
 }
 FREQUENT: Final = (
     *(RecordPack.KIND,) * 12,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from contracts import commands
 from contracts.commands import BY_KIND, CHECKOUT, UTILITY, Command, EnrollCustomer, FreezeCustomer, Request
 from contracts.execute import CONTRACTS
+from contracts.governed import GOVERNANCE
 from contracts.wire import cbor
 
 ID, DIGEST = bytes(32), b"d" * 32
@@ -32,7 +33,7 @@ def of_kind(kind: type[Command]) -> st.SearchStrategy[Command]:
 
 def test_every_kind_has_a_name_of_its_own_a_collection_and_a_contract():
     assert set(BY_KIND.values()) == set(CONTRACTS)
-    assert {cls.COLLECTION for cls in BY_KIND.values()} == {UTILITY, CHECKOUT}
+    assert {cls.COLLECTION for cls in BY_KIND.values()} == {UTILITY, CHECKOUT, GOVERNANCE}
 
 
 @pytest.mark.parametrize("kind", sorted(BY_KIND))

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from contracts import accounts, state
 from contracts.commands import (
     AttestIdentity,
+    AttestRetailer,
     ChooseLevel,
     Command,
     CorrectUnit,
@@ -31,7 +32,8 @@ from tests.contracts.story import CUSTOMERS, FREQUENT, MAKERS, UNITS, Story, a_t
 R = TypeVar("R", bound=Row)
 
 STATES_A_WISH = (
-    *(AttestIdentity, ChooseLevel, CorrectUnit, EraseCustomer, FreezeCustomer, PublishSignal, SuspendUnit),
+    *(AttestIdentity, AttestRetailer, ChooseLevel, CorrectUnit),
+    *(EraseCustomer, FreezeCustomer, PublishSignal, SuspendUnit),
 )
 """Commands that say how something shall be: said twice, nothing changes."""
 

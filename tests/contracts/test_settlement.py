@@ -5,11 +5,12 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts import accounts
-from contracts.commands import AdmitRetailer, DepositReserve, Refund, SettleRetailer, Void
+from contracts import accounts, state
+from contracts.commands import AdmitRetailer, AttestRetailer, DepositReserve, Refund, SettleRetailer, Void
 from contracts.effects import Asset
 from contracts.memory import Memory
 from contracts.settlement import fee, split
+from contracts.state import Retailer
 from contracts.units import DAY_S, MICRO_CAD_PER_CENT, MICRO_SPARKS_PER_CENT
 from tests.contracts.builders import a_ledger, balance, buy, done, purchase, rejected, with_cents
 
@@ -210,3 +211,15 @@ def test_what_is_paid_carried_and_charged_is_what_was_taken_and_not_given_back(d
     assert net == totals["fee"] + totals["cents"] * CENT + result["carried"]
     assert balance(view, SHOP) == result["carried"]
     assert balance(view, accounts.FEES) == totals["fee"]
+
+
+def test_a_provider_s_word_on_a_retailer_stands_on_the_ledger():
+    view = with_cents(100)
+
+    done(view, AttestRetailer("SHOP", "verified", "registry", 4_000_000_000))
+
+    shop = view.get(state.retailer_key("SHOP"))
+    assert isinstance(shop, Retailer)
+    assert (shop.identity, shop.identity_provider, shop.identity_expires_s) == ("verified", "registry", 4_000_000_000)
+    assert rejected(view, AttestRetailer("SHOP", "royal", "registry", 1)) == "unknown_identity_level"
+    assert rejected(view, AttestRetailer("DELI", "verified", "registry", 1)) == "unknown_retailer"

@@ -79,6 +79,8 @@ KEYS: dict[str, Any] = {
     "code": state.code_key(b"c"),
     "spending": state.spending_key("c"),
     "purchase": state.purchase_key("p"),
+    "member": state.member_key("m"),
+    "membership": state.MEMBERSHIP_KEY,
 }
 
 

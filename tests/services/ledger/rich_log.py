@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from contracts.commands import (
     AdmitRetailer,
     AttestIdentity,
+    AttestRetailer,
     Authorize,
     CancelEvent,
     Capture,
@@ -36,6 +37,7 @@ from contracts.commands import (
     SuspendUnit,
     Void,
 )
+from contracts.governed import AddMemberKey, ChangeMember, RemoveMember, RetireMemberKey, SetQuorum
 from contracts.programmes import load
 from contracts.wire import cose, packs, signatures
 from contracts.wire.keys import key_change_bytes
@@ -43,6 +45,7 @@ from contracts.wire.packs import GapPack, Interval, Pack
 from services.clock import SimulatedClock
 from services.ledger.client import Accepted, Declined, Outcome
 from services.ledger.writer import LogIdentity, Writer
+from tests.contracts.members import a_candidate, approved, public_key
 
 ORIGIN = "sparks.example/ledger"
 LOG_SEED = hashlib.sha256(b"log").digest()
@@ -119,6 +122,7 @@ def write(engine: Engine, *, signals: int = 230) -> None:
     """Fill an empty database; `signals` grid signals make the log as long as is wanted."""
     scribe = Scribe(engine, SimulatedClock(NOON_S - HOUR_S))
     try:
+        _found(scribe)
         _enroll(scribe)
         _earn(scribe)
         _pay(scribe)
@@ -128,6 +132,21 @@ def write(engine: Engine, *, signals: int = 230) -> None:
             scribe.accepted(*(PublishSignal(hour_s, 40 + hour_s % 7) for hour_s in hours[start : start + 100]))
     finally:
         scribe.writer.stop()
+
+
+def _found(scribe: Scribe) -> None:
+    """Two members, of whom one goes again; the other has one key more, and one less."""
+    at_s = scribe.clock.now_s()
+    key = public_key("next")
+    scribe.accepted(
+        approved(a_candidate("hydro", serial=0, at_s=at_s), "hydro"),
+        approved(a_candidate("auditor", serial=1, at_s=at_s), "hydro", "auditor"),
+        approved(ChangeMember(2, "auditor", "Audit", "auditor", "", "auditor.example/all", ()), "hydro", "auditor"),
+        approved(AddMemberKey(0, "hydro", key, "govern", at_s, at_s + DAY_S, ()), "hydro"),
+        approved(RetireMemberKey(1, "hydro", key, 0, ()), hydro="next"),
+        approved(SetQuorum(3, 1, ()), "hydro", "auditor"),
+        approved(RemoveMember(4, "auditor", ()), "hydro", "auditor"),
+    )
 
 
 def _enroll(scribe: Scribe) -> None:
@@ -144,6 +163,7 @@ def _enroll(scribe: Scribe) -> None:
         DeclareEvent("mistake", "toronto", NOON_S + 5 * HOUR_S, NOON_S + 6 * HOUR_S, None),
         CancelEvent("mistake"),
         AdmitRetailer("SHOP", "Shop", ("TILL",), 500),
+        AttestRetailer("SHOP", "verified", "registry", 4_000_000_000),
         DepositReserve(1_000, "too little"),
     )
 
