@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import Final, Self
 
+import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
 
@@ -18,6 +19,7 @@ from services.broker.accounts import BrokerAccounts, Login, TableAccounts
 from services.broker.embedded import EmbeddedBroker
 from services.broker.mosquitto import MosquittoAccounts
 from services.clock import Clock
+from services.database import DatabaseUnavailable
 from services.faces import PROGRAMME, Faces, Service, queries_of
 from services.ingestion.metrics import Metrics
 from services.ingestion.program import Identity, Ingestion
@@ -25,17 +27,25 @@ from services.ingestion.sources.mqtt import endpoint
 from services.keys import Credentials, Keys, Use
 from services.ledger.client import Ledger
 from services.ledger.local import LocalLedger
+from services.ledger.opening import LogIdentity
 from services.ledger.queries import Queries
 from services.ledger.remote import RemoteLedger
-from services.ledger.writer import LogIdentity, Writer
+from services.ledger.role import Role, show_role
+from services.ledger.writer import Writer
+from services.observability import READY
 from services.settings import Settings
 
 STOP_S_MAX: Final = 2
+DATABASE_WAIT_S: Final = 0.5
+STATUS_BY_ROLE: Final = {Role.ACTIVE: READY, Role.STANDBY: "standby", Role.UNAVAILABLE: "unavailable"}
 BROKER_HOST: Final = "127.0.0.1"
 WORKERS: Final = 4
 """Of ingestion in a process, where the broker shares messages out: one judges while the other waits for the ledger."""
 ENTRIES_PER_PAGE: Final = 500
 """How many entries are read at once where all are."""
+
+
+log = structlog.get_logger()
 
 
 class AddressInUse(Exception):
@@ -68,6 +78,7 @@ class Platform(AbstractContextManager["Platform"]):
         self._stack = ExitStack()
         self._registry = CollectorRegistry()
         self._checks: dict[str, Callable[[], bool]] = {}
+        self._status: Callable[[], str] = lambda: READY
         self._own_ledger: LocalLedger | None = None
         self._accounts: BrokerAccounts | None = None
         self.base_url = ""
@@ -97,7 +108,7 @@ class Platform(AbstractContextManager["Platform"]):
         self.base_url = f"http://{self.settings.http_host}:{port}"
         self._on_open()
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        database.migrate(self.settings.database)
+        self._migrate()
         self.engine = database.engine(self.settings.database)
         self._stack.callback(self.engine.dispose)
         self._start_broker()
@@ -105,6 +116,23 @@ class Platform(AbstractContextManager["Platform"]):
         if Service.INGESTION in self._services:
             self._start_ingestion()
         self._start_http(listening)
+
+    def _migrate(self) -> None:
+        """Make the schema; a ledger that may stand by waits for the database, as it does later."""
+        while True:
+            try:
+                database.migrate(self.settings.database)
+                return
+            except DatabaseUnavailable as error:
+                if not self._may_stand_by:
+                    raise
+                log.warning("waiting_for_database", error=str(error))
+                threading.Event().wait(DATABASE_WAIT_S)
+
+    @property
+    def _may_stand_by(self) -> bool:
+        """Whoever shares a process with the ledger could do nothing while it stands by."""
+        return self._services == frozenset({Service.LEDGER})
 
     @property
     def _has_own_broker(self) -> bool:
@@ -144,10 +172,18 @@ class Platform(AbstractContextManager["Platform"]):
             self._stack.callback(remote.close)
             return remote
         identity = LogIdentity(origin=self.settings.ledger_origin, seed=self.keys.seed(Use.LOG), programme=PROGRAMME)
-        writer = Writer(self.engine, identity, self.clock, accept_clock=self.settings.accept_clock)
+        writer = Writer(
+            self.engine,
+            identity,
+            self.clock,
+            accept_clock=self.settings.accept_clock,
+            may_stand_by=self._may_stand_by,
+        )
         writer.start()
         self._stack.callback(writer.stop)
-        self._checks["ledger"] = writer.is_writing
+        show_role(writer, self._registry)
+        self._status = lambda: STATUS_BY_ROLE[writer.role]
+        self._checks["ledger"] = lambda: writer.role is not Role.UNAVAILABLE
         self._checks["clock"] = lambda: not writer.is_clock_adrift()
         self._own_ledger = self._ledger_of(writer, queries_of(self.engine))
         return self._own_ledger
@@ -191,7 +227,7 @@ class Platform(AbstractContextManager["Platform"]):
             own_ledger=self._own_ledger,
             accounts=self._accounts,
         )
-        app = built.application(self._services, registry=self._registry, ready_checks=self._checks)
+        app = built.application(self._services, registry=self._registry, ready_checks=self._checks, status=self._status)
         config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)

@@ -90,9 +90,10 @@ class Faces:
         *,
         registry: CollectorRegistry,
         ready_checks: Mapping[str, Callable[[], bool]],
+        status: Callable[[], str],
     ) -> FastAPI:
         """The HTTP face of a process with these services; its OpenAPI document is of all."""
-        common = observability_router(registry=registry, ready_checks=ready_checks)
+        common = observability_router(registry=registry, ready_checks=ready_checks, status=status)
         answered = _application([common, *self._routers(services)])
         count_requests(answered, registry=registry)
         if Service.OPERATIONS in services:

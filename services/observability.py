@@ -28,6 +28,8 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 _OTHER: Final = "(other)"
 _BUG: Final = 500
 
+READY: Final = "ready"
+
 Check = Callable[[], bool]
 
 
@@ -75,10 +77,13 @@ def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO
     )
 
 
-def observability_router(*, registry: CollectorRegistry, ready_checks: Mapping[str, Check]) -> APIRouter:
+def observability_router(
+    *, registry: CollectorRegistry, ready_checks: Mapping[str, Check], status: Callable[[], str] = lambda: READY
+) -> APIRouter:
     """Return the router of `/healthz` (the process answers), `/readyz` (it can do its work) and `/metrics`.
 
     ready_checks  by name; one that raises counts as not ready
+    status        what a process that can do its work says of itself
     """
     router = APIRouter(tags=["observability"])
 
@@ -91,7 +96,7 @@ def observability_router(*, registry: CollectorRegistry, ready_checks: Mapping[s
         failing = [name for name, check in ready_checks.items() if not await run_in_threadpool(_passes, name, check)]
         if failing:
             raise Problem("not_ready", f"Not ready: {', '.join(failing)}.", extras={"failing": failing})
-        return {"status": "ready"}
+        return {"status": status()}
 
     @router.get("/metrics", summary="Prometheus text", response_class=Response)
     def metrics() -> Response:

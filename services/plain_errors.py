@@ -18,8 +18,8 @@ from services.embedded import AddressInUse, UnusableSettings
 from services.faces import UnknownService
 from services.keys import KeyFileUnusable
 from services.ledger.client import LedgerUnavailable
-from services.ledger.connection import AnotherWriter
-from services.ledger.writer import ClockNeedsAcceptance, OtherContracts, OtherLedger
+from services.ledger.lease import AnotherWriter
+from services.ledger.opening import ClockNeedsAcceptance, OtherContracts, OtherLedger
 from services.replay import ReplayStuck
 from services.settings import BadSettings
 from services.upkeep import NoLedger

@@ -12,8 +12,8 @@ from services.faces import PROGRAMME
 from services.keys import Keys, Use
 from services.ledger import entries
 from services.ledger import verify as verification
+from services.ledger.opening import OtherContracts
 from services.ledger.queries import Queries
-from services.ledger.writer import OtherContracts
 from services.settings import DATABASE_FILE, Settings
 
 

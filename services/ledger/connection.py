@@ -1,7 +1,7 @@
 """The writer's own database connection: the one place where the engines differ in how many rows go in at once.
 
-It holds the lease. On PostgreSQL the lease is an advisory lock of this very session, so a writer that lost its lease
-has lost the connection that it would commit on; on SQLite it is a lock on a file beside the database.
+It holds the lease (`lease`): every transaction checks the epoch. Whoever waits for it learns of the holder's death by
+a lock: on PostgreSQL an advisory lock of the holder's session, on SQLite a lock on a file beside the database.
 """
 
 import fcntl
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import IO, Any, Final, Protocol, TypeAlias, cast
 
 import psycopg
@@ -18,25 +19,32 @@ from sqlalchemy import Dialect, Engine, Table
 from sqlalchemy.dialects import postgresql
 
 from services.database import BUSY_S_MAX, is_sqlite, translated
+from services.ledger import lease
+from services.ledger.lease import LEASE_MS_MAX, RENEW_S, AnotherWriter, KeepWaiting, Lease, LeaseLost
 
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
 _POSTGRESQL: Final[Dialect] = postgresql.dialect()  # type: ignore[no-untyped-call]
-_LEASE: Final = 0x5350_4152_4B53_0001
-# A writer killed a moment ago may still be finishing its last statement on the server.
-_LEASE_S_MAX: Final = 3
-
-
-class AnotherWriter(Exception):
-    """Another process writes to this ledger."""
+_LOCK: Final = 0x5350_4152_4B53_0001
+_LOCK_WAIT_MS: Final = 500
+"""How long a session waits for the holder's lock before it looks whether the lease has run out."""
+_FILE_WAIT_S: Final = 0.1
 
 
 class WriterConnection(Protocol):
     """Statements in autocommit, or in one `transaction`. Everything raises DatabaseUnavailable if that is the cause."""
 
+    def take_lease(self, holder: str, keep_waiting: KeepWaiting) -> Lease:
+        """Become the writer, under the name `holder`; raises AnotherWriter once `keep_waiting` says to give up."""
+        ...
+
+    def keep_lease(self) -> None:
+        """Renew the lease if nothing was committed for a while. Raises LeaseLost."""
+        ...
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit at the end, or nothing of it."""
+        """Commit at the end, or nothing of it. Raises LeaseLost if the lease is another's now."""
         ...
 
     def insert(self, table: Table, rows: Rows) -> None:
@@ -65,7 +73,7 @@ class WriterConnection(Protocol):
 
 
 def connect(engine: Engine, *, upserted: Sequence[Table]) -> WriterConnection:
-    """Connect and take the lease; only the tables `upserted` may be. Raises AnotherWriter, DatabaseUnavailable."""
+    """Connect; only the tables `upserted` may be. Raises DatabaseUnavailable."""
     return SqliteConnection(engine) if is_sqlite(engine) else PostgresConnection(engine, upserted)
 
 
@@ -79,17 +87,39 @@ class SqliteConnection:
         database = engine.url.database
         if not database:
             raise ValueError("the ledger needs a database that is a file")
-        self._lease = _lock_file(Path(f"{database}.writer"))
-        try:
-            with translated():
-                self._pooled = engine.raw_connection()
-        except BaseException:
-            self._lease.close()
-            raise
+        self._lock_path = Path(f"{database}.writer")
+        self._lock: IO[str] | None = None
+        self._epoch = 0
+        with translated():
+            self._pooled = engine.raw_connection()
         self._connection = cast(sqlite3.Connection, self._pooled.driver_connection)
+
+    def take_lease(self, holder: str, keep_waiting: KeepWaiting) -> Lease:
+        while (lock := _lock_file(self._lock_path)) is None:
+            if not keep_waiting(_FILE_WAIT_S):
+                raise AnotherWriter(f"another process writes to this ledger ({self._lock_path.name} is locked)")
+        self._lock = lock
+        with self._begun():
+            execute, sql = self._connection.execute, lease.ON_SQLITE
+            before = execute(sql.before).fetchone()
+            execute(sql.take, (holder,))
+            ((self._epoch,),) = execute(sql.note).fetchall()
+        return Lease(self._epoch, *(before or (None, 0)))
+
+    def keep_lease(self) -> None:
+        # The kernel keeps the lock as long as this process lives; only a transaction need look at the epoch.
+        pass
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        with self._begun():
+            # The transaction has the database for itself: what is read here stays so until it is committed.
+            if self._connection.execute("SELECT epoch FROM lease").fetchone() != (self._epoch,):
+                raise LeaseLost(f"epoch {self._epoch} has ended: another process writes to this ledger")
+            yield
+
+    @contextmanager
+    def _begun(self) -> Iterator[None]:
         with translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -121,7 +151,8 @@ class SqliteConnection:
 
     def close(self) -> None:
         self._pooled.invalidate()
-        self._lease.close()
+        if self._lock is not None:
+            self._lock.close()
 
 
 @cache
@@ -130,14 +161,15 @@ def _sqlite_insert(table: Table) -> str:
     return f"INSERT INTO {table.name} ({_names(table)}) VALUES ({places})"
 
 
-def _lock_file(path: Path) -> IO[str]:
-    """Open and lock a file; the kernel frees it whatever ends the process."""
-    file = path.open("w")
+def _lock_file(path: Path) -> IO[str] | None:
+    """Open and lock a file, or None if another process has; the kernel frees it whatever ends the process."""
+    file = path.open("a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    except BlockingIOError:
         file.close()
-        raise AnotherWriter(f"another process writes to this ledger ({path.name} is locked)") from error
+        return None
+    file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
@@ -158,7 +190,7 @@ class PostgresConnection:
             self._connection = cast(psycopg.Connection[tuple[Any, ...]], self._pooled.driver_connection)
             try:
                 self._connection.autocommit = True
-                self._take_lease()
+                self._connection.execute(f"SET lock_timeout = '{BUSY_S_MAX}s'")
                 for table in upserted:
                     made = f"CREATE TEMPORARY TABLE {_staging(table)} (LIKE {table.name}) ON COMMIT DELETE ROWS"
                     self._connection.execute(made)
@@ -166,20 +198,63 @@ class PostgresConnection:
                 self.close()
                 raise
         self._cursor = self._connection.cursor(binary=True)
+        self._epoch = 0
+        self._renewed_at = monotonic()
 
-    def _take_lease(self) -> None:
-        self._connection.execute(f"SET lock_timeout = '{_LEASE_S_MAX}s'")
+    def take_lease(self, holder: str, keep_waiting: KeepWaiting) -> Lease:
+        sql = lease.ON_POSTGRESQL
+        with translated():
+            while not self._has_lock():
+                self._end_a_silent_holder()
+                if not keep_waiting(0):
+                    raise AnotherWriter("another process writes to this ledger (its advisory lock is taken)")
+            # The row is locked by a commit that is still under way; what it added is then seen by `note`.
+            with self._connection.transaction():
+                before = self._connection.execute(sql.before).fetchone()
+                self._connection.execute(sql.take, [holder])
+                ((self._epoch,),) = self._connection.execute(sql.note).fetchall()
+        self._renewed_at = monotonic()
+        return Lease(self._epoch, *(before or (None, 0)))
+
+    def _has_lock(self) -> bool:
+        """Wait a moment for the lock that a living session holds; it is free at once when that session ends."""
+        self._connection.execute(f"SET lock_timeout = '{_LOCK_WAIT_MS}ms'")
         try:
-            self._connection.execute("SELECT pg_advisory_lock(%s)", [_LEASE])
-        except psycopg.errors.LockNotAvailable as error:
-            raise AnotherWriter("another process writes to this ledger (its advisory lock is taken)") from error
+            self._connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        except psycopg.errors.LockNotAvailable:
+            return False
         self._connection.execute(f"SET lock_timeout = '{BUSY_S_MAX}s'")
+        return True
+
+    def _end_a_silent_holder(self) -> None:
+        """End the session whose lease has run out, unless it is the server that keeps it waiting."""
+        aged = self._connection.execute(lease.ON_POSTGRESQL.age_ms).fetchone()
+        # A renewal far in the future is silence too: the server's clock was set back.
+        if aged is not None and abs(aged[0]) > LEASE_MS_MAX:
+            self._connection.execute(_END_SILENT_HOLDER, [_LOCK >> 32, _LOCK & 0xFFFF_FFFF])
+
+    def keep_lease(self) -> None:
+        if monotonic() - self._renewed_at > RENEW_S:
+            with translated():
+                self._renew("")
+
+    def _renew(self, before: str) -> None:
+        """Check that the lease is ours, renew it, and in a transaction keep others from taking it to the end.
+
+        One way to the server and back: the statement `before` travels along.
+        """
+        cursor = self._connection.execute(before + lease.ON_POSTGRESQL.renew.format(epoch=self._epoch))
+        while cursor.nextset():
+            pass
+        if cursor.rowcount != 1:
+            raise LeaseLost(f"epoch {self._epoch} has ended: another process writes to this ledger")
+        self._renewed_at = monotonic()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         with translated():
-            self._cursor.execute("BEGIN")
             try:
+                self._renew("BEGIN; ")
                 yield
                 self._cursor.execute("COMMIT")
             except BaseException:
@@ -215,6 +290,15 @@ class PostgresConnection:
     def close(self) -> None:
         # Never back to the pool: ending the session is what gives up the lease.
         self._pooled.invalidate()
+
+
+# A session in which the server itself is at work (a slow disk) is not silent: ending it would help nobody.
+_END_SILENT_HOLDER: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND pg_locks.database = pg_stat_activity.datid
+    AND datname = current_database() AND classid = %s::oid AND objid = %s::oid
+    AND (state <> 'active' OR wait_event_type = 'Client')
+"""
 
 
 @cache

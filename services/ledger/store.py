@@ -14,6 +14,7 @@ from services.ledger.answers import Known
 from services.ledger.client import Accepted
 from services.ledger.connection import connect
 from services.ledger.entries import Entry
+from services.ledger.lease import KeepWaiting, Lease
 from services.ledger.tables import (
     CHECKPOINTS,
     ENTRIES,
@@ -67,9 +68,9 @@ class Batch:
 
 
 class Store:
-    """The writer's window on the database; opening it takes the lease (AnotherWriter if it is taken).
+    """The writer's window on the database; it can be read before the lease is taken.
 
-    Every method raises DatabaseUnavailable; what `commit` was doing may then have happened.
+    Every method raises DatabaseUnavailable; what `commit` was doing may then have happened, unless it is LeaseLost.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -78,6 +79,21 @@ class Store:
     def close(self) -> None:
         """Give up the lease."""
         self._connection.close()
+
+    # The lease
+
+    def take_lease(self, holder: str, keep_waiting: KeepWaiting) -> Lease:
+        """Become the writer; raises AnotherWriter once `keep_waiting` says to give up."""
+        return self._connection.take_lease(holder, keep_waiting)
+
+    def keep_lease(self) -> None:
+        """Renew it if nothing was committed for a while. Raises LeaseLost."""
+        self._connection.keep_lease()
+
+    def lease_renewed_s(self) -> UnixSeconds | None:
+        """When whoever holds the lease last renewed it, by the database's clock; None of a new ledger."""
+        found = self._connection.all("SELECT renewed_ms / 1000 FROM lease")
+        return found[0][0] if found else None
 
     # Reading
 

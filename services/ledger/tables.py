@@ -6,7 +6,7 @@ from these by re-execution, and `sparks ledger verify` compares every byte of th
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, String, Table, text
 from sqlmodel import Field, SQLModel
 
 _IS_DUE: Final = text("due_s IS NOT NULL")
@@ -148,6 +148,30 @@ class CheckpointRow(SQLModel, table=True):
     note: bytes = Field(sa_column=_bytes())
 
 
+class LeaseRow(SQLModel, table=True):
+    """The one row that says who writes (`lease`): a commit of another epoch changes nothing.
+
+    renewed_ms  by the database's clock, with every commit on PostgreSQL
+    """
+
+    __tablename__ = "lease"
+    __table_args__ = (CheckConstraint("id = 1", name="ck_lease_one_row"),)
+    id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    epoch: int = Field(sa_column=_big())
+    holder: str
+    renewed_ms: int = Field(sa_column=_big())
+
+
+class EpochRow(SQLModel, table=True):
+    """Who took the lease when, and which entry came first; up to the first of the next epoch, all are its own."""
+
+    __tablename__ = "epochs"
+    epoch: int = Field(sa_column=_big(primary_key=True))
+    holder: str
+    first_index: int = Field(sa_column=_big())
+    taken_ms: int = Field(sa_column=_big())
+
+
 def _table(model: type[SQLModel]) -> Table:
     table: Table = SQLModel.metadata.tables[str(model.__tablename__)]
     return table
@@ -164,3 +188,5 @@ PACKS: Final = _table(PackRow)
 ROW_VERSIONS: Final = _table(RowVersionRow)
 TILES: Final = _table(TileRow)
 CHECKPOINTS: Final = _table(CheckpointRow)
+LEASE: Final = _table(LeaseRow)
+EPOCHS: Final = _table(EpochRow)

@@ -2,14 +2,19 @@
 
 Whoever asks gets the answer after the commit, never before. If the commit cannot be made, nobody is answered as if it
 had been: memory is thrown away, and what is in the database then is what happened.
+
+A writer that may stand by waits for the lease of another, and takes over when that one dies or falls silent.
 """
 
+import os
 import secrets
+import socket
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from time import monotonic
 from typing import Final, NamedTuple
 
 import structlog
@@ -18,13 +23,15 @@ from sqlalchemy import Engine
 from contracts import programmes, state
 from contracts.commands import OpenLedger, Request
 from contracts.execute import version
-from contracts.state import Ledger
-from contracts.units import DAY_S, UnixSeconds
+from contracts.units import UnixSeconds
 from services.clock import Clock, SystemClock
 from services.database import DatabaseUnavailable
 from services.ledger.batches import Chance, Execution, Tip, failure_of, in_order
 from services.ledger.client import Accepted, LedgerUnavailable, Outcome
 from services.ledger.entries import HASH_BYTES
+from services.ledger.lease import AnotherWriter, KeepWaiting, Lease
+from services.ledger.opening import LogIdentity, check_clock, check_contracts, check_identity
+from services.ledger.role import Role
 from services.ledger.spontaneous import Duties
 from services.ledger.store import Last, Store
 from services.ledger.window import RowCache, Window
@@ -34,20 +41,10 @@ QUEUE_MAX: Final = 20_000
 IDLE_S: Final = 1.0
 """How often the clock is looked at while nobody asks."""
 RECONNECT_S: Final = 0.25
+PREDECESSOR_S_MAX: Final = 3.0
+"""A writer killed a moment ago may still be finishing its last statement on the server."""
 
 log = structlog.get_logger()
-
-
-class ClockNeedsAcceptance(Exception):
-    """The last entry is more than a day away from the clock: is that right? `--accept-clock` says so."""
-
-
-class OtherContracts(Exception):
-    """The last entry was executed by another contract set than this program has."""
-
-
-class OtherLedger(Exception):
-    """The database keeps a log of another origin or programme."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,19 +82,15 @@ class _Open:
     window: Window
     duties: Duties
     tip: Tip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogIdentity:
-    """Which log this is, and the Ed25519 seed that signs its checkpoints."""
-
-    origin: str
-    seed: bytes = field(repr=False)
-    programme: str = "ontario"
+    epoch: int
 
 
 class Writer:
-    """Give requests to `ask` from any thread, between `start` and `stop`."""
+    """Give requests to `ask` from any thread, between `start` and `stop`.
+
+    may_stand_by  wait for the lease if another process has it, instead of failing to start
+    holder        what this process is called in the lease
+    """
 
     def __init__(
         self,
@@ -106,6 +99,8 @@ class Writer:
         clock: Clock,
         *,
         accept_clock: bool = False,
+        may_stand_by: bool = False,
+        holder: str = f"{socket.gethostname()}:{os.getpid()}",
         batch_max: int = BATCH_MAX,
         queue_max: int = QUEUE_MAX,
         chance: Chance = secrets.token_bytes,
@@ -115,6 +110,8 @@ class Writer:
         self._identity = identity
         self._clock = clock
         self._accept_clock = accept_clock
+        self._may_stand_by = may_stand_by
+        self._holder = holder
         self._queue_max = queue_max
         self._chance = chance
         self._version = version(identity.programme)
@@ -122,6 +119,7 @@ class Writer:
         self._changed = threading.Condition()
         self._is_taking = False
         self._opened: _Open | None = None
+        self._stands_by = False
         self._thread = threading.Thread(target=self._run, name="ledger-writer")
 
     # What callers use
@@ -129,9 +127,19 @@ class Writer:
     def start(self) -> None:
         """Take the lease, read where the log ends, write entry 0 if it is empty, and begin.
 
-        Raises AnotherWriter, OtherLedger, OtherContracts, ClockNeedsAcceptance, DatabaseUnavailable.
+        Raises AnotherWriter, OtherLedger, OtherContracts, ClockNeedsAcceptance, DatabaseUnavailable. One that may
+        stand by raises neither the first nor the last of these.
         """
-        self._opened = self._open(is_start=True)
+        try:
+            self._opened = self._open(self._await_predecessor(), is_start=True)
+        except AnotherWriter:
+            if not self._may_stand_by:
+                raise
+            self._stands_by = True
+            self._check_as_standby()
+        except DatabaseUnavailable:
+            if not self._may_stand_by:
+                raise
         self._is_taking = True
         self._thread.start()
 
@@ -158,6 +166,8 @@ class Writer:
         with self._changed:
             if not self._is_taking:
                 raise LedgerUnavailable("the ledger's writer is not running")
+            if self._stands_by:
+                raise LedgerUnavailable("another process writes to this ledger; this one stands by")
             if len(self._waiting) + len(asked) > self._queue_max:
                 raise LedgerUnavailable("the ledger is busy: too many requests wait")
             self._waiting.extend(asked)
@@ -169,8 +179,23 @@ class Writer:
         return isinstance(self._clock, SystemClock) and self._clock.is_adrift()
 
     def is_writing(self) -> bool:
-        """Is the database there, as far as the writer knows?"""
-        return self._opened is not None and self._is_taking
+        """Is the database there and the lease ours, as far as the writer knows?"""
+        return self.role is Role.ACTIVE
+
+    @property
+    def role(self) -> Role:
+        """What this writer is doing, as far as it knows."""
+        if not self._is_taking:
+            return Role.UNAVAILABLE
+        if self._opened is not None:
+            return Role.ACTIVE
+        return Role.STANDBY if self._stands_by else Role.UNAVAILABLE
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in which this writer writes; 0 while it does not."""
+        opened = self._opened
+        return opened.epoch if opened else 0
 
     # The thread
 
@@ -178,14 +203,16 @@ class Writer:
         while True:
             asked: list[_Asked] = []
             try:
-                opened = self._opened = self._opened or self._open(is_start=False)
+                opened = self._opened = self._opened or self._open(self._stand_by, is_start=False)
+                opened.store.keep_lease()
                 own = opened.duties.requests(at_s=self._at_s(opened.tip), index=opened.tip.size)
                 asked = self._take(waits_s=0 if own else IDLE_S)
                 if not asked and not self._is_taking:
                     break
                 self._settle(opened, [_Asked(request, None, 0) for request in own] + asked)
             except Exception as error:
-                self._lose(asked, error)
+                if not isinstance(error, AnotherWriter):
+                    self._lose(asked, error)
                 if not self._is_taking:
                     break
         self._close()
@@ -246,43 +273,81 @@ class Writer:
 
     # Opening, losing and ending
 
-    def _open(self, *, is_start: bool) -> _Open:
+    def _open(self, keep_waiting: KeepWaiting, *, is_start: bool) -> _Open:
+        store = Store(self._engine)
+        try:
+            lease = store.take_lease(self._holder, keep_waiting)
+            last = store.last()
+            if last is not None:
+                check_contracts(last, self._version)
+                if is_start and not self._accept_clock:
+                    check_clock(self._clock.now_s(), last.entry.at_s)
+            window = self._window(store)
+            opened = _Open(store, window, Duties(store, window), _tip(store, last), lease.epoch)
+            if last is None:
+                self._write_entry_0(opened)
+            else:
+                check_identity(window.get(state.LEDGER_KEY), self._identity)
+        except BaseException:
+            store.close()
+            raise
+        self._told_of(lease, opened.tip)
+        return opened
+
+    def _window(self, store: Store) -> Window:
+        return Window(programmes.load(self._identity.programme), RowCache(), store.rows)
+
+    def _told_of(self, lease: Lease, tip: Tip) -> None:
+        self._stands_by = False
+        if lease.before not in (None, self._holder):
+            log.info(
+                "ledger_taken_over",
+                epoch=lease.epoch,
+                holder=self._holder,
+                before=lease.before,
+                silent_ms=lease.silent_ms,
+                size=tip.size,
+            )
+
+    def _await_predecessor(self) -> KeepWaiting:
+        """Patience of a start; one that may stand by has none, because it waits later."""
+        give_up_at = monotonic() + (0 if self._may_stand_by else PREDECESSOR_S_MAX)
+
+        def keep_waiting(at_most_s: float) -> bool:
+            self._pause(at_most_s)
+            return monotonic() < give_up_at
+
+        return keep_waiting
+
+    def _pause(self, at_most_s: float) -> None:
+        with self._changed:
+            self._changed.wait(at_most_s)
+
+    def _stand_by(self, at_most_s: float) -> bool:
+        """The lease is another's: say so, wait, and go on waiting unless we are to stop."""
+        if not self._stands_by:
+            self._stands_by = True
+            log.info("ledger_stands_by", holder=self._holder)
+            self._turn_away([])
+        self._pause(at_most_s)
+        return self._is_taking
+
+    def _check_as_standby(self) -> None:
+        """What a start without the lease would find out only when it takes over.
+
+        The clock may be compared with the lease, too: a log that has been quiet for days is no reason to ask.
+        """
         store = Store(self._engine)
         try:
             last = store.last()
             if last is not None:
-                self._check(last, is_start=is_start)
-            window = Window(programmes.load(self._identity.programme), RowCache(), store.rows)
-            opened = _Open(store, window, Duties(store, window), _tip(store, last))
-            if last is None:
-                self._write_entry_0(opened)
-            else:
-                self._check_identity(window)
-            return opened
-        except BaseException:
+                check_contracts(last, self._version)
+                check_identity(self._window(store).get(state.LEDGER_KEY), self._identity)
+                if not self._accept_clock:
+                    renewed_s = store.lease_renewed_s() or last.entry.at_s
+                    check_clock(self._clock.now_s(), last.entry.at_s, renewed_s)
+        finally:
             store.close()
-            raise
-
-    def _check(self, last: Last, *, is_start: bool) -> None:
-        if last.entry.contract_version != self._version:
-            had, have = last.entry.contract_version.hex()[:12], self._version.hex()[:12]
-            raise OtherContracts(f"entry {last.index} was executed by contract set {had}; this program has {have}")
-        stopped_s = self._clock.now_s() - last.entry.at_s
-        if is_start and stopped_s < -DAY_S and not self._accept_clock:
-            raise ClockNeedsAcceptance(
-                f"the clock is {-stopped_s // DAY_S} days behind the last entry, and ledger time would stand still; "
-                "set it right, or start with --accept-clock"
-            )
-        if is_start and stopped_s > DAY_S and not self._accept_clock:
-            raise ClockNeedsAcceptance(
-                f"the last entry is {stopped_s // DAY_S} days old; if the clock is right, start with --accept-clock"
-            )
-
-    def _check_identity(self, window: Window) -> None:
-        kept = window.get(state.LEDGER_KEY)
-        wanted = Ledger(self._identity.origin, self._identity.programme)
-        if kept != wanted:
-            raise OtherLedger(f"the database keeps {kept}, not {wanted}")
 
     def _write_entry_0(self, opened: _Open) -> None:
         id = bytes(HASH_BYTES)
@@ -300,6 +365,7 @@ class Writer:
         """Nothing is known of the batch any more: tell who waits, and begin again from the database."""
         log.warning("ledger_unavailable", error=f"{type(error).__name__}: {error}", waiting=len(asked))
         self._close()
+        self._stands_by = False
         self._turn_away(asked)
         with self._changed:
             if self._is_taking and not self._waiting:

@@ -11,7 +11,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from services import database
 from services.clock import SimulatedClock
 from services.embedded import AddressInUse
-from services.ledger.writer import OtherContracts
+from services.ledger.opening import OtherContracts
 from services.rehearsal import Rehearsal
 from services.settings import Settings
 from services.upkeep import require_same_version

@@ -40,8 +40,9 @@ from services.identity import Client, Clients, Scope, Tokens, oauth_router
 from services.keys import Keys, Use
 from services.ledger.client import Accepted, LedgerUnavailable
 from services.ledger.local import LocalLedger
+from services.ledger.opening import LogIdentity
 from services.ledger.queries import Queries
-from services.ledger.writer import LogIdentity, Writer
+from services.ledger.writer import Writer
 
 NOON_S = 1_783_353_600  # Monday 2026-07-06 12:00 in Toronto, on-peak
 FOR_EVER_S = 4_000_000_000

@@ -30,8 +30,9 @@ from services import database
 from services.clock import SimulatedClock
 from services.ledger.client import Accepted, Ledger
 from services.ledger.local import LocalLedger
+from services.ledger.opening import LogIdentity
 from services.ledger.queries import Queries
-from services.ledger.writer import LogIdentity, Writer
+from services.ledger.writer import Writer
 
 START_S: Final = 1_782_810_000
 """A Tuesday in June 2026, 05:00 in Toronto: on the hour."""

@@ -44,7 +44,8 @@ from contracts.wire.keys import key_change_bytes
 from contracts.wire.packs import GapPack, Interval, Pack
 from services.clock import SimulatedClock
 from services.ledger.client import Accepted, Declined, Outcome
-from services.ledger.writer import LogIdentity, Writer
+from services.ledger.opening import LogIdentity
+from services.ledger.writer import Writer
 from tests.contracts.members import a_candidate, approved, public_key
 
 ORIGIN = "sparks.example/ledger"

@@ -33,8 +33,9 @@ from services.clock import SimulatedClock, SystemClock
 from services.ledger import writer
 from services.ledger.batches import in_order
 from services.ledger.client import Accepted, Declined, Failed, LedgerUnavailable, Outcome
-from services.ledger.connection import AnotherWriter
-from services.ledger.writer import ClockNeedsAcceptance, LogIdentity, OtherContracts, OtherLedger, Writer
+from services.ledger.lease import AnotherWriter
+from services.ledger.opening import ClockNeedsAcceptance, LogIdentity, OtherContracts, OtherLedger
+from services.ledger.writer import Writer
 from tests import invariants
 from tests.services.ledger.builders import (
     IDENTITY,
