@@ -36,12 +36,16 @@ CHECKOUT: Final = "checkout"
 
 @dataclass(frozen=True, slots=True)
 class OpenLedger:
-    """The first entry of a log: which programme it keeps, under which origin."""
+    """The first entry of a log: which programme it keeps, under which origin, and its first contract set.
+
+    files  of that set (`contracts.bundle`); in every later set these fields stay the first three
+    """
 
     KIND: ClassVar[str] = "open_ledger"
     COLLECTION: ClassVar[str] = UTILITY
     origin: str
     programme: str
+    files: bytes
 
 
 @dataclass(frozen=True, slots=True)

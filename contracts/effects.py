@@ -89,6 +89,10 @@ class Reason(StrEnum):
     LAST_MEMBER = "last_member"
     INVALID_QUORUM = "invalid_quorum"
     QUORUM_OUT_OF_REACH = "quorum_out_of_reach"
+    MALFORMED_BUNDLE = "malformed_bundle"
+    OTHER_CONTRACTS = "other_contracts"
+    """Never a contract's own word: the set that is active does not know this program's command, or it gave a reason
+    that this program does not know."""
 
 
 class Asset(StrEnum):

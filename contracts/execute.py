@@ -3,20 +3,18 @@
 Pure: the same state, time and command give the same effects on every member's machine (design.md, One idea).
 """
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from contracts import (
     accounts,
+    bundle,
     departure,
     fleet,
+    governance,
     membership,
     participation,
-    programmes,
     recording,
     redemption,
     settlement,
@@ -57,20 +55,12 @@ from contracts.commands import (
     SuspendUnit,
     Void,
 )
-from contracts.effects import Asset, Draft, Effects, Reason, Rejected
+from contracts.effects import Asset, Draft, Effects, Rejected
 from contracts.governed import AddMemberKey, AdmitMember, ChangeMember, RemoveMember, RetireMemberKey, SetQuorum
-from contracts.state import Ledger, Unit, View
-
-
-def _open(draft: Draft, command: OpenLedger) -> Effects | Rejected:
-    if draft.get(state.LEDGER_KEY, Ledger) is not None:
-        return Rejected(Reason.LEDGER_ALREADY_OPEN)
-    draft.put(state.LEDGER_KEY, Ledger(command.origin, command.programme))
-    return draft.effects(origin=command.origin)
-
+from contracts.state import Unit, View
 
 CONTRACTS: Final[dict[type[Command], Callable[[Draft, Any], Effects | Rejected]]] = {
-    OpenLedger: _open,
+    OpenLedger: governance.open_ledger,
     EnrollCustomer: participation.enroll,
     ChooseLevel: participation.choose_level,
     AttestIdentity: participation.attest_identity,
@@ -155,19 +145,4 @@ def second_reads(view: View, command: Command) -> tuple[str, ...]:
 @cache
 def version(programme: str = "ontario") -> bytes:
     """The contract set's version: SHA-256 over the contracts' code and the programme's parameters."""
-    digest = hashlib.sha256()
-    sources = dict(_sources(files("contracts"), ""))
-    sources[f"programmes/{programme}.toml"] = programmes.source(programme).encode()
-    for name, source in sorted(sources.items()):
-        digest.update(len(name).to_bytes(4, "big") + name.encode())
-        digest.update(len(source).to_bytes(8, "big") + source)
-    return digest.digest()
-
-
-def _sources(folder: Traversable, place: str) -> Iterator[tuple[str, bytes]]:
-    """Every Python file below a folder of the contracts, by its path."""
-    for item in folder.iterdir():
-        if item.is_dir():
-            yield from _sources(item, f"{place}{item.name}/")
-        elif item.name.endswith(".py"):
-            yield f"{place}{item.name}", item.read_bytes()
+    return bundle.version_of(bundle.own(programme))

@@ -118,6 +118,8 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "last_member": 409,
     "invalid_quorum": 422,
     "quorum_out_of_reach": 409,
+    "malformed_bundle": 422,
+    "other_contracts": 409,
 }
 
 _HEADERS_BY_CODE: Final[Mapping[str, Mapping[str, str]]] = {

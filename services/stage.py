@@ -27,7 +27,7 @@ from services.faces import Service
 from services.observability import configure_logging
 from services.rehearsal import Rehearsal
 from services.settings import Settings
-from services.upkeep import require_same_version, verify
+from services.upkeep import require_same_schema, verify
 
 DISK_BYTES_MIN: Final = 200_000_000
 WIDE: Final = 140
@@ -85,7 +85,7 @@ def _make_room(folder: Path) -> None:
     if shutil.disk_usage(folder.parent).free < DISK_BYTES_MIN:
         raise OSError(28, "no space", str(folder.parent))
     if folder.exists():
-        require_same_version(folder)
+        require_same_schema(folder)
         previous = folder.with_suffix(".previous")
         if previous.exists():
             shutil.rmtree(previous)

@@ -1,19 +1,14 @@
-"""What is done to a platform that is not running: verify its ledger, tell its version, begin its broker's accounts."""
+"""What is done to a platform that is not running: verify its ledger, know its schema, begin its broker's accounts."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from contracts import execute, programmes
 from services import database
 from services.broker.mosquitto import UNIT_ACCESS, first_config
 from services.embedded import login_of
-from services.faces import PROGRAMME
 from services.keys import Keys, Use
-from services.ledger import entries
 from services.ledger import verify as verification
-from services.ledger.opening import OtherContracts
-from services.ledger.queries import Queries
 from services.settings import DATABASE_FILE, Settings
 
 
@@ -38,20 +33,14 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None]) -> dict[
     return {"size": report.size, "root": report.root.hex(), "verified": report.ok, "findings": findings}
 
 
-def require_same_version(folder: Path) -> None:
-    """Raise OtherSchema or OtherContracts if another version of this program made the data in `folder`."""
+def require_same_schema(folder: Path) -> None:
+    """Raise OtherSchema if the database in `folder` is of a version that this program does not know.
+
+    Of other contracts it may be: the ledger carries its own.
+    """
     path = folder / DATABASE_FILE
-    if not path.exists():
-        return
-    database.require_current(f"sqlite:///{path}")
-    engine = database.engine(f"sqlite:///{path}")
-    try:
-        queries = Queries(engine, programmes.load(PROGRAMME))
-        for genesis in queries.entries(0, 1):
-            if entries.from_bytes(genesis).contract_version != execute.version(PROGRAMME):
-                raise OtherContracts(f"{folder} was made by another version; move it away or set SPARKS_DATA_DIR")
-    finally:
-        engine.dispose()
+    if path.exists():
+        database.require_current(f"sqlite:///{path}")
 
 
 def first_broker_accounts(settings: Settings, path: Path) -> None:

@@ -5,6 +5,7 @@ A key's first part names its row type (`ROWS`). Nothing here decides anything.
 
 from contracts.state.codec import due_s, from_bytes, of_values, to_bytes, values
 from contracts.state.keys import (
+    ACTIVE_KEY,
     LEDGER_KEY,
     MEMBERSHIP_KEY,
     QUEUE_KEY,
@@ -13,6 +14,7 @@ from contracts.state.keys import (
     business_key,
     claim_key,
     code_key,
+    contracts_key,
     customer_key,
     day_key,
     deferred_key,
@@ -33,10 +35,12 @@ from contracts.state.rows import (
     ROWS,
     ZERO_HASH,
     Account,
+    ActiveContracts,
     Avoided,
     BusinessDay,
     CheckoutCode,
     Claim,
+    ContractFiles,
     Customer,
     DayOfUnit,
     Decided,
@@ -62,16 +66,19 @@ from contracts.state.rows import (
 )
 
 __all__ = [
+    "ACTIVE_KEY",
     "LEDGER_KEY",
     "MEMBERSHIP_KEY",
     "QUEUE_KEY",
     "ROWS",
     "ZERO_HASH",
     "Account",
+    "ActiveContracts",
     "Avoided",
     "BusinessDay",
     "CheckoutCode",
     "Claim",
+    "ContractFiles",
     "Customer",
     "DayOfUnit",
     "Decided",
@@ -99,6 +106,7 @@ __all__ = [
     "business_key",
     "claim_key",
     "code_key",
+    "contracts_key",
     "customer_key",
     "day_key",
     "deferred_key",

@@ -47,7 +47,13 @@ def of_values(cls: Any, values: Sequence[Any]) -> Any:
     if cls in _KEYS:
         place, of_type = _KEYS[cls]
         frozen[place] = tuple(of_type(*key) for key in frozen[place])
-    return cls(*frozen)
+    try:
+        return cls(*frozen)
+    except TypeError:
+        known = len(fields(cls))
+        if len(frozen) <= known:
+            raise
+        return cls(*frozen[:known])  # a later contract set has appended fields
 
 
 def due_s(row: Row) -> UnixSeconds | None:

@@ -5,8 +5,14 @@ from typing import Final
 from contracts.units import LocalDay, UnixSeconds
 
 LEDGER_KEY: Final = "ledger/"
+ACTIVE_KEY: Final = "active/"
 QUEUE_KEY: Final = "queue/"
 MEMBERSHIP_KEY: Final = "membership/"
+
+
+def contracts_key(version: bytes) -> str:
+    """Key of a `ContractFiles`."""
+    return f"contracts/{version.hex()}"
 
 
 def unit_key(device_id: str) -> str:

@@ -1,4 +1,9 @@
-"""One frozen row for each thing that the ledger knows, and `View`, the window on them."""
+"""One frozen row for each thing that the ledger knows, and `View`, the window on them.
+
+Rows outlive the contract set that wrote them. So a later set only ever appends fields, with defaults, to a kind of row:
+it then reads what an earlier one wrote, and an earlier one reads the fields it knows. What is nested in a field never
+changes its shape; `Decided` gains nothing (its table has columns).
+"""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -86,6 +91,21 @@ class Ledger:
 
     origin: str
     programme: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveContracts:
+    """Which contract set executes what comes next, and the entry that made it so."""
+
+    version: bytes
+    activated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContractFiles:
+    """The files of one contract set that is or was active (`contracts.bundle`); its version is in the key."""
+
+    files: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +359,8 @@ class Purchase:
 
 Row: TypeAlias = (
     Ledger
+    | ActiveContracts
+    | ContractFiles
     | Unit
     | Meter
     | DayOfUnit
@@ -365,6 +387,8 @@ Row: TypeAlias = (
 
 ROWS: Final[dict[str, type[Row]]] = {
     "ledger": Ledger,
+    "active": ActiveContracts,
+    "contracts": ContractFiles,
     "unit": Unit,
     "meter": Meter,
     "day": DayOfUnit,

@@ -18,7 +18,7 @@ from contracts.commands import (
 from contracts.effects import Reason, Rejected
 from contracts.units import UnixSeconds
 from contracts.wire import cbor
-from services.ledger.client import Accepted, Declined, Outcome, Reused
+from services.ledger.client import Accepted, Declined, Outcome, Reused, reason_of
 
 # What HTTP answers with 422 is not stored (interfaces.md 3): the same key may be used again with another body.
 UNPROCESSABLE: Final = frozenset(
@@ -48,6 +48,8 @@ UNPROCESSABLE: Final = frozenset(
         Reason.UNKNOWN_ROLE,
     }
 )
+_UNDECIDED: Final = UNPROCESSABLE | {Reason.OTHER_CONTRACTS}
+"""Another body may be answered otherwise, and so may the same one by another contract set."""
 # A message that is not in its place now may be next time; and what the writer asks of itself it may ask again.
 _ASKED_AGAIN: Final = (RecordPack, DeclareLost, ExpireHold, ReleaseDeferred, CloseAccount, EraseCustomer)
 
@@ -70,7 +72,7 @@ class Known:
 
 def is_remembered(request: Request, rejected: Rejected) -> bool:
     """Must this request be rejected alike when it is asked again?"""
-    return rejected.reason not in UNPROCESSABLE and not isinstance(request.command, _ASKED_AGAIN)
+    return rejected.reason not in _UNDECIDED and not isinstance(request.command, _ASKED_AGAIN)
 
 
 def rejection_row(
@@ -89,7 +91,7 @@ def seal(*, id: bytes, digest: bytes, reason: str, facts: bytes, at_s: UnixSecon
 
 def declined(reason: str, facts: bytes) -> Declined:
     """The answer that a remembered rejection gives."""
-    return Declined(Reason(reason), cbor.decode(facts))
+    return Declined(reason_of(reason), cbor.decode(facts))
 
 
 def result_of(data: bytes) -> dict[str, Any]:

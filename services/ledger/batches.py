@@ -3,21 +3,21 @@
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import structlog
 
-from contracts import commands, effects, recording
+from contracts import recording
 from contracts.commands import DeclareLost, RecordPack, Request
-from contracts.effects import Effects, Rejected
-from contracts.execute import execute, first_reads, second_reads
+from contracts.effects import Effects, Reason, Rejected
 from contracts.units import UnixSeconds
 from contracts.wire.packs import GapPack
+from services.contract_sets import ContractSet, NotInThisSet
 from services.database import DatabaseUnavailable
 from services.ledger import answers, checkpoints, entries, merkle, tiles
 from services.ledger.answers import Known
 from services.ledger.checkpoints import Checkpoint
-from services.ledger.client import Accepted, Declined, Failed, Outcome
+from services.ledger.client import Accepted, Declined, Failed, Outcome, reason_of
 from services.ledger.entries import SALT_BYTES, Entry
 from services.ledger.store import Batch, Written
 from services.ledger.versions import kept
@@ -50,15 +50,15 @@ class Executed:
 class Execution:
     """Executes batches for one log.
 
-    version  of the contract set that executes
-    seed     the log's Ed25519 seed, for checkpoints
-    chance   makes the salts
+    contracts  the set that is active, for the whole batch
+    seed       the log's Ed25519 seed, for checkpoints
+    chance     makes the salts
     """
 
-    def __init__(self, window: Window, *, origin: str, version: bytes, seed: bytes, chance: Chance) -> None:
+    def __init__(self, window: Window, *, origin: str, contracts: ContractSet, seed: bytes, chance: Chance) -> None:
         self._window: Final = window
         self._origin: Final = origin
-        self._version: Final = version
+        self._contracts: Final = contracts
         self._seed: Final = seed
         self._chance: Final = chance
 
@@ -68,9 +68,12 @@ class Execution:
         Raises DatabaseUnavailable if a row cannot be read; any other exception of a command is its answer, `Failed`.
         """
         window = self._window
+        contracts = self._contracts
         window.begin(at_s=at_s, index=tip.size)
-        window.fetch(key for request in requests for key in first_reads(request.command))
-        window.fetch([key for request in requests for key in second_reads(window, request.command)])
+        asked = requests if contracts.is_own_code else [_in_set(contracts, request) for request in requests]
+        first_reads, second_reads = contracts.execute.first_reads, contracts.execute.second_reads
+        window.fetch(key for request in asked if request for key in first_reads(request.command))
+        window.fetch([key for request in asked if request for key in second_reads(window, request.command)])
         batch = Batch()
         salts = self._chance(2 * SALT_BYTES * len(requests))
         outcomes: list[Outcome] = []
@@ -80,20 +83,26 @@ class Execution:
                 outcomes.append(before.again(request))
                 continue
             start = 2 * SALT_BYTES * place
-            answer = self._answer(batch, request, salts[start : start + 2 * SALT_BYTES])
+            answer = self._answer(batch, request, asked[place], salts[start : start + 2 * SALT_BYTES])
             if isinstance(answer, Known):
                 known[request.id] = answer
             outcomes.append(answer.outcome if isinstance(answer, Known) else answer)
         batch.rows = window.written
         return Executed(batch, self._seal(batch, tip, at_s), outcomes)
 
-    def _answer(self, batch: Batch, request: Request, salts: bytes) -> Known | Declined | Failed:
-        """Execute one request; `Known` is an answer that is given again when the request is asked again."""
+    def _answer(self, batch: Batch, request: Request, asked: Any, salts: bytes) -> Known | Declined | Failed:
+        """Execute one request; `Known` is an answer that is given again when the request is asked again.
+
+        asked  the same request as the contract set has it, or None if it has no such command
+        """
+        contracts = self._contracts
+        if asked is None:
+            return Declined(Reason.OTHER_CONTRACTS)
         try:
-            done = execute(self._window, request.command)
-            if isinstance(done, Rejected):
-                return self._decline(batch, request, done)
-            return self._enter(batch, request, done, salts)
+            done = contracts.execute.execute(self._window, asked.command)
+            if isinstance(done, contracts.effects.Rejected):
+                return self._decline(batch, request, Rejected(reason_of(done.reason), done.facts))
+            return self._enter(batch, request, contracts.commands.to_bytes(asked), done, salts)
         except DatabaseUnavailable:
             raise
         except Exception as error:  # a bug in one command is no reason to fail the others
@@ -107,19 +116,19 @@ class Execution:
         batch.rejections.append(answers.rejection_row(request, rejected, at_s=at_s, size=size))
         return Known(request.digest, declined)
 
-    def _enter(self, batch: Batch, request: Request, done: Effects, salts: bytes) -> Known:
+    def _enter(self, batch: Batch, request: Request, request_bytes: bytes, done: Effects, salts: bytes) -> Known:
         """Make the entry; all that can raise comes before anything is added to the batch."""
+        effects = self._contracts.effects
         window, index, at_s = self._window, self._window.index, self._window.at_s
         command_salt, effects_salt = salts[:SALT_BYTES], salts[SALT_BYTES:]
         rows = effects.row_bytes(done)
-        request_bytes = commands.to_bytes(request)
         result = effects.result_bytes(done)
         effects_bytes = effects.to_bytes(done, command_salt=command_salt, rows=rows, result=result)
         entry = Entry(
             kind=request.command.KIND,
             at_s=at_s,
             collection=request.command.COLLECTION,
-            contract_version=self._version,
+            contract_version=self._contracts.version,
             command_commitment=entries.commitment(command_salt, request_bytes),
             effects_commitment=entries.commitment(effects_salt, effects_bytes),
         )
@@ -151,6 +160,13 @@ class Execution:
         root = tiles.root(size, lambda level, _: frontier[level])
         batch.checkpoints.append((size, checkpoints.sign(Checkpoint(self._origin, size, root), self._seed)))
         return Tip(size, at_s, frontier)
+
+
+def _in_set(contracts: ContractSet, request: Request) -> Any:
+    try:
+        return contracts.request(request)
+    except NotInThisSet:
+        return None
 
 
 def failure_of(request: Request, error: Exception) -> Failed:

@@ -18,6 +18,14 @@ class LedgerUnavailable(Exception):
     """The ledger did not answer, or cannot write now. What was asked may have happened: ask again with the same id."""
 
 
+def reason_of(text: str) -> Reason:
+    """A reason as any contract set gives it; OTHER_CONTRACTS for one that this program does not know."""
+    try:
+        return Reason(text)
+    except ValueError:
+        return Reason.OTHER_CONTRACTS
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The request is on the ledger as entry `index`, executed at ledger time `at_s`; `result` as the contract gave it.

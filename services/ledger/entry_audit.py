@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from contracts import commands, effects, execute, programmes, state
+from contracts import state
 from contracts.commands import Command, OpenLedger, Request
-from contracts.effects import Effects, Posting, Rejected
-from contracts.evidence import is_authentic
-from contracts.state import Unit
+from contracts.effects import Effects, Posting
+from services import contract_sets
+from services.contract_sets import UnusableBundle
 from services.ledger import entries
 from services.ledger.books import Books
 from services.ledger.entries import Entry
@@ -42,13 +42,37 @@ class EntryAudit:
         entry = self._entry(entry_row)
         if payload_row is None:
             self._stop(index, "payloads", "the entry has no payload")
-        request = self._request(index, entry, payload_row)
+        self._check_binding(index, entry, payload_row)
+        if index == 0:
+            self._open(payload_row.request)
+        request = self._request(index, payload_row)
         self._check_claims(index, entry, request.command)
         self._replayed.at_s, self._replayed.index = entry.at_s, index
         done = self._execute(index, request.command)
         self._check_effects(index, entry, payload_row, done)
         self._check_postings(index, posting_rows, done.postings)
         return Executed(request, done)
+
+    def go_on_under(self, index: int) -> None:
+        """Entry `index` has made another contract set active: load it out of what the ledger carries."""
+        active: Any = self._replayed.get(state.ACTIVE_KEY)
+        opened: Any = self._replayed.get(state.LEDGER_KEY)
+        carried: Any = self._replayed.get(state.contracts_key(active.version)) if active else None
+        if carried is None:
+            self._stop(index, "payloads", "the contract set that it makes active is not on the ledger")
+        try:
+            loaded = contract_sets.load(carried.files, programme=opened.programme, version=active.version)
+        except UnusableBundle as error:
+            self._stop(index, "payloads", str(error))
+        self._replayed.activate(loaded)
+
+    def _open(self, request: bytes) -> None:
+        """The first entry is executed by the set that it carries."""
+        try:
+            programme, files = contract_sets.opening(request)
+            self._replayed.activate(contract_sets.load(files, programme=programme))
+        except ValueError as error:
+            self._stop(0, "payloads", str(error))
 
     def _entry(self, row: Any) -> Entry:
         try:
@@ -61,50 +85,49 @@ class EntryAudit:
             self._findings.add(row.entry_index, "entries", f"ledger time goes back from {self._replayed.at_s}")
         return entry
 
-    def _request(self, index: int, entry: Entry, payload: Any) -> Request:
+    def _check_binding(self, index: int, entry: Entry, payload: Any) -> None:
         if not _binds(payload.request_salt, payload.request, entry.command_commitment):
             self._stop(index, "payloads", "the request is not the one that the entry commits to")
+
+    def _request(self, index: int, payload: Any) -> Request:
         try:
-            return commands.from_bytes(payload.request)
+            request: Request = self._replayed.contracts.commands.from_bytes(payload.request)
+            return request
         except (ValueError, TypeError):
             self._stop(index, "payloads", "the request cannot be read")
 
     def _check_claims(self, index: int, entry: Entry, command: Command) -> None:
         """What the entry says in public, and the evidence under the command."""
-        if isinstance(command, OpenLedger) is not (index == 0):
+        contracts = self._replayed.contracts
+        if (command.KIND == OpenLedger.KIND) is not (index == 0):
             self._stop(index, "payloads", "a log is opened by its first entry, and by no other")
-        if isinstance(command, OpenLedger):
-            self._load(command.programme)
-        if entry.contract_version != execute.version(self._replayed.programme.name):
-            self._stop(index, "entries", "executed by contracts of another version than ours")
+        if entry.contract_version != contracts.version:
+            named, active = entry.contract_version.hex()[:12], contracts.version.hex()[:12]
+            self._findings.add(index, "entries", f"it names contract set {named}, and {active} was active")
         if (entry.kind, entry.collection) != (command.KIND, command.COLLECTION):
             self._findings.add(index, "entries", f"the entry says {entry.kind} in {entry.collection}")
-        if not is_authentic(command, self._unit_of(command)):
+        if not contracts.evidence.is_authentic(command, self._unit_of(command)):
             self._findings.add(index, "payloads", "the unit did not sign the message")
 
-    def _load(self, programme: str) -> None:
-        try:
-            self._replayed.programme = programmes.load(programme)
-        except FileNotFoundError:
-            self._stop(0, "payloads", f"there is no programme {programme} here")
-
-    def _unit_of(self, command: Command) -> Unit | None:
+    def _unit_of(self, command: Command) -> Any:
         device_id = getattr(command, "device_id", None)
         unit = self._replayed.get(state.unit_key(device_id)) if device_id else None
-        return unit if isinstance(unit, Unit) else None
+        return unit if isinstance(unit, self._replayed.contracts.state.Unit) else None
 
     def _execute(self, index: int, command: Command) -> Effects:
         try:
-            done = execute.execute(self._replayed, command)
+            done = self._replayed.contracts.execute.execute(self._replayed, command)
         except Exception as error:  # whatever a forged command makes a contract raise
             self._stop(index, "payloads", f"executing it raises {error!r}")
-        if isinstance(done, Rejected):
+        if isinstance(done, self._replayed.contracts.effects.Rejected):
             self._stop(index, "payloads", f"the contract rejects it: {done.reason}")
-        return done
+        effects: Effects = done
+        return effects
 
     def _check_effects(self, index: int, entry: Entry, payload: Any, done: Effects) -> None:
         if not _binds(payload.effects_salt, payload.effects, entry.effects_commitment):
             self._findings.add(index, "payloads", "the effects are not the ones that the entry commits to")
+        effects = self._replayed.contracts.effects
         rows = effects.row_bytes(done)
         if payload.effects != effects.to_bytes(done, command_salt=payload.request_salt, rows=rows):
             self._findings.add(index, "payloads", "executed again, the effects are others")

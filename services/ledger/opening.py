@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from contracts.state import Ledger, Row
+from contracts import state
+from contracts.state import ActiveContracts, ContractFiles, Ledger, Row
 from contracts.units import DAY_S, UnixSeconds
-from services.ledger.store import Last
+from services import contract_sets
+from services.contract_sets import ContractSet, UnusableBundle
+from services.ledger.store import Store
 
 
 class ClockNeedsAcceptance(Exception):
@@ -12,7 +15,7 @@ class ClockNeedsAcceptance(Exception):
 
 
 class OtherContracts(Exception):
-    """The last entry was executed by another contract set than this program has."""
+    """The contract set that is active cannot be executed by this program, or the log carries none."""
 
 
 class OtherLedger(Exception):
@@ -28,11 +31,21 @@ class LogIdentity:
     programme: str = "ontario"
 
 
-def check_contracts(last: Last, version: bytes) -> None:
-    """Raise OtherContracts unless the contract set `version` executed the last entry."""
-    if last.entry.contract_version != version:
-        had, have = last.entry.contract_version.hex()[:12], version.hex()[:12]
-        raise OtherContracts(f"entry {last.index} was executed by contract set {had}; this program has {have}")
+def active_contracts(store: Store, own: ContractSet, programme: str) -> ContractSet:
+    """The contract set that executes the next entry, out of what the ledger carries. Raises OtherContracts."""
+    active = store.rows([state.ACTIVE_KEY]).get(state.ACTIVE_KEY)
+    if not isinstance(active, ActiveContracts):
+        raise OtherContracts("the log carries no contract set: an early version of this program made it")
+    if active.version == own.version:
+        return own
+    key = state.contracts_key(active.version)
+    carried = store.rows([key]).get(key)
+    if not isinstance(carried, ContractFiles):
+        raise OtherContracts(f"the ledger has lost the files of contract set {active.version.hex()[:12]}")
+    try:
+        return contract_sets.load(carried.files, programme=programme, version=active.version)
+    except UnusableBundle as error:
+        raise OtherContracts(str(error)) from error
 
 
 def check_identity(kept: Row | None, identity: LogIdentity) -> None:

@@ -8,10 +8,11 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from contracts import programmes
 from contracts.programmes import Programme
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
+from services import contract_sets
+from services.contract_sets import ContractSet
 from services.ledger.store import pack_place
 
 
@@ -25,16 +26,31 @@ class Written(NamedTuple):
 class Replayed:
     """`contracts.state.View` on what the entries so far have left behind.
 
-    programme  the one that the first entry names, once that was read
+    contracts  the set that is active: this program's own until the first entry was read
     """
 
     def __init__(self) -> None:
-        self.programme: Programme = programmes.load()
+        self.contracts: ContractSet = contract_sets.own("ontario")
         self.at_s: UnixSeconds = 0
         self.index = 0
         self._rows: dict[str, Written] = {}
         self._packs: dict[str, list[list[int]]] = {}
         """The decided numbers of each unit, as ascending runs [first, after)."""
+
+    @property
+    def programme(self) -> Programme:
+        """The parameters of the active set."""
+        programme: Programme = self.contracts.programme
+        return programme
+
+    def activate(self, contracts: ContractSet) -> None:
+        """Go on under another set: its rows are of its own classes, so all are read anew from their bytes."""
+        before, self.contracts = self.contracts.state, contracts
+        if contracts.state is not before:
+            for key, written in self._rows.items():
+                self._rows[key] = Written(
+                    contracts.state.from_bytes(key, before.to_bytes(written.row)), written.version
+                )
 
     def get(self, key: str) -> Row | None:
         """The row under `key`, or None; an accepted pack's is not kept."""
@@ -44,7 +60,7 @@ class Replayed:
     def apply(self, writes: Mapping[str, Row | None]) -> Iterator[tuple[str, Decided]]:
         """Take over what entry `index` writes; yield the accepted packs, which are not kept."""
         for key, row in writes.items():
-            if isinstance(row, Decided):
+            if isinstance(row, self.contracts.state.Decided):
                 self._note_decided(key)
                 if not row.refusal:
                     yield key, row

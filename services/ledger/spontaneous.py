@@ -7,12 +7,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-from contracts import accounts, state
+from contracts import state
 from contracts.commands import Command, ExpireHold, ReleaseDeferred, Request
-from contracts.effects import Draft
-from contracts.state import Purchase, Queue
 from contracts.units import UnixSeconds
 from contracts.wire import cbor
+from services.contract_sets import ContractSet
 from services.ledger.store import Store, Written
 from services.ledger.window import Window
 
@@ -23,7 +22,8 @@ EXPIRIES_MAX: Final = 200
 class Duties:
     """Knows what is due; reads the database only when something is."""
 
-    def __init__(self, store: Store, window: Window) -> None:
+    def __init__(self, store: Store, window: Window, contracts: ContractSet) -> None:
+        self._contracts = contracts
         self._store = store
         self._window = window
         self._next_due_s = store.first_due_s()
@@ -38,8 +38,8 @@ class Duties:
     def committed(self, written: Iterable[Written]) -> None:
         """Rows were written: some may be due one day."""
         for newest in written:
-            if isinstance(newest.row, Purchase):
-                due_s = state.due_s(newest.row)
+            if isinstance(newest.row, self._contracts.state.Purchase):
+                due_s = self._contracts.state.due_s(newest.row)
                 if due_s is not None and (self._next_due_s is None or due_s < self._next_due_s):
                     self._next_due_s = due_s
 
@@ -56,13 +56,13 @@ class Duties:
         self._window.fetch(keys)
         for key in keys:
             purchase = self._window.get(key)
-            if isinstance(purchase, Purchase):
+            if isinstance(purchase, self._contracts.state.Purchase):
                 yield _own(ExpireHold(purchase.authorization_id), purchase.authorization_id, purchase.index)
 
     def _releases(self) -> Iterable[Request]:
-        if accounts.can_release(Draft(self._window)):
+        if self._contracts.accounts.can_release(self._contracts.effects.Draft(self._window)):
             queue = self._window.get(state.QUEUE_KEY)
-            if isinstance(queue, Queue):
+            if isinstance(queue, self._contracts.state.Queue):
                 yield _own(ReleaseDeferred(), "queue", queue.head)
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Engine, Table
 
-from contracts import state
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
+from services.contract_sets import ContractSet
 from services.ledger import answers, entries, tiles
 from services.ledger.answers import Known
 from services.ledger.client import Accepted
@@ -70,10 +70,13 @@ class Batch:
 class Store:
     """The writer's window on the database; it can be read before the lease is taken.
 
+    contracts  the set whose rows these are; the caller changes it when another becomes active
+
     Every method raises DatabaseUnavailable; what `commit` was doing may then have happened, unless it is LeaseLost.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, contracts: ContractSet) -> None:
+        self.contracts = contracts
         self._connection = connect(engine, upserted=(STATE, PACKS, TILES))
 
     def close(self) -> None:
@@ -119,7 +122,8 @@ class Store:
         found: dict[str, Row] = {key: row for key in packs if (row := self._pack(key)) is not None}
         if others:
             select = self._connection.select('SELECT "key", value FROM state WHERE "key" = {key}', others)
-            found |= {key: state.from_bytes(key, data) for key, data in select}
+            from_bytes = self.contracts.state.from_bytes
+            found |= {key: from_bytes(key, data) for key, data in select}
         return found
 
     def _pack(self, key: str) -> Decided | None:
@@ -127,7 +131,7 @@ class Store:
         device_id, seq = pack_place(key)
         statement = f"{_PACK_COLUMNS} WHERE seq = {seq:d} AND device_id = {{key}}"
         found = self._connection.select(statement, [device_id])
-        return Decided(*found[0]) if found else None
+        return cast(Decided, self.contracts.state.Decided(*found[0])) if found else None
 
     def known(self, ids: Sequence[bytes]) -> dict[bytes, Known]:
         """How those of the requests `ids` that were answered before were answered."""
@@ -160,7 +164,7 @@ class Store:
 
     def commit(self, batch: Batch) -> None:
         """Write all of `batch`, or nothing."""
-        packs, rows, gone = _by_table(batch.rows)
+        packs, rows, gone = _by_table(self.contracts, batch.rows)
         with self._connection.transaction():
             self._insert(ENTRIES, batch.entries)
             self._insert(PAYLOADS, batch.payloads)
@@ -201,24 +205,26 @@ def pack_place(key: str) -> tuple[str, int]:
 
 
 def _by_table(
+    contracts: ContractSet,
     written: dict[str, Written],
 ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[str]]:
     """Rows of `packs`, rows of `state`, and keys that are gone from `state`."""
     packs: list[tuple[Any, ...]] = []
     rows: list[tuple[Any, ...]] = []
     gone: list[str] = []
+    due_s, values = contracts.state.due_s, contracts.state.values
     for key, newest in written.items():
         if newest.row is None:
             gone.append(key)
         elif key.startswith(PACK_PREFIX):
-            packs.append(_pack_row(key, newest.version, newest.row))
+            packs.append(_pack_row(key, newest.version, values(newest.row)))
         else:
-            rows.append((key, newest.version, newest.data, state.due_s(newest.row)))
+            rows.append((key, newest.version, newest.data, due_s(newest.row)))
     return packs, rows, gone
 
 
-def _pack_row(key: str, version: int, row: Row) -> tuple[Any, ...]:
-    sha256, refusal, *rest = state.values(row)
+def _pack_row(key: str, version: int, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    sha256, refusal, *rest = values
     # A driver may write a member of an enumeration by another name than its value.
     return (*pack_place(key), version, sha256, str(refusal), *rest)
 

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Engine, exc
 
-from contracts import commands, effects, state
-from contracts.state import Account, Decided, Ledger
+from contracts import state
+from contracts.wire import cbor
 from services.database import translated
 from services.ledger import answers, stored, tables, tiles
 from services.ledger.entry_audit import EntryAudit, Executed, NotExecutable
@@ -36,6 +36,8 @@ PAGE_ENTRIES: Final = 500
 
 OnProgress: TypeAlias = Callable[[int, int], None]
 """(entries compared, entries in all), after every page"""
+_Decided: TypeAlias = dict[str, tuple[int, tuple[Any, ...]]]
+"""By key: the entry that decided a pack, and the fields of its row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class _Audit:
     def _compare(self, page: Page, first: int, after: int) -> bool:
         """Compare the entries in [first, after); False if one is missing, and with it the place of all that follow."""
         executed: list[Executed] = []
-        packs: dict[str, Decided] = {}
+        packs: _Decided = {}
         leaves = []
         for index in range(first, after):
             entry_row = page.entries.get(index)
@@ -122,7 +124,7 @@ class _Audit:
         self._compare_accepted(packs)
         return True
 
-    def _execute(self, page: Page, index: int, executed: list[Executed], packs: dict[str, Decided]) -> None:
+    def _execute(self, page: Page, index: int, executed: list[Executed], packs: _Decided) -> None:
         try:
             done = self._entries.check(page.entries[index], page.payloads.get(index), page.postings.get(index, ()))
         except NotExecutable:
@@ -130,14 +132,29 @@ class _Audit:
             return
         executed.append(done)
         self._compare_versions(index, done, page.versions.get(index, {}))
-        packs.update(self._replayed.apply(done.effects.writes))
+        for key, row in self._replayed.apply(done.effects.writes):
+            packs[key] = index, self._rows.values(row)
         if index == 0:
-            opened = self._replayed.get(state.LEDGER_KEY)
-            if isinstance(opened, Ledger):
-                self._log_key = VerifierKey(opened.origin, KeyType.ED25519, self._log_public_key)
+            opened: Any = self._replayed.get(state.LEDGER_KEY)
+            self._log_key = VerifierKey(opened.origin, KeyType.ED25519, self._log_public_key)
+        if state.ACTIVE_KEY in done.effects.writes:
+            self._activate(index)
+
+    def _activate(self, index: int) -> None:
+        """Every entry is executed by the set that was active at its index: the next one by that of this entry."""
+        try:
+            self._entries.go_on_under(index)
+        except NotExecutable:
+            self._can_execute = False
+
+    @property
+    def _rows(self) -> Any:
+        """The rows as the set has them that is active in the end."""
+        return self._replayed.contracts.state
 
     def _compare_versions(self, index: int, done: Executed, found: dict[str, bytes]) -> None:
-        expected = dict(kept(done.request.command, effects.row_bytes(done.effects)))
+        rows = self._replayed.contracts.effects.row_bytes(done.effects)
+        expected = dict(kept(done.request.command, rows))
         for key in sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)):
             self.findings.add(index, "row_versions", f"{key} is not kept as the entry left it")
 
@@ -167,18 +184,18 @@ class _Audit:
             elif (row.digest, row.entry_index) != (done.request.digest, index):
                 self.findings.add(index, "requests", f"the id leads to entry {row.entry_index} or has another digest")
 
-    def _compare_accepted(self, packs: dict[str, Decided]) -> None:
+    def _compare_accepted(self, packs: _Decided) -> None:
         """Compare packs with what first decided them."""
         found = self._stored.packs([pack_place(key) for key in packs])
-        for key, decided in packs.items():
-            self._compare_pack(key, Written(decided, decided.index), found.get(pack_place(key)))
+        for key, (version, values) in packs.items():
+            self._compare_pack(key, version, values, found.get(pack_place(key)))
 
-    def _compare_pack(self, key: str, written: Written, row: Any) -> None:
+    def _compare_pack(self, key: str, version: int, values: tuple[Any, ...], row: Any) -> None:
         place = pack_place(key)
         if row is None:
-            self.findings.add(written.version, "packs", f"{key} is missing")
-        elif tuple(row) != (*place, written.version, *state.values(written.row)):
-            self.findings.add(written.version, "packs", f"{key} is another")
+            self.findings.add(version, "packs", f"{key} is missing")
+        elif tuple(row) != (*place, version, *values):
+            self.findings.add(version, "packs", f"{key} is another")
 
     # At the end
 
@@ -210,8 +227,8 @@ class _Audit:
     def _compare_all_requests(self) -> None:
         for row in self._stored.requests_with_payload():
             try:
-                is_known = row.request is not None and commands.from_bytes(row.request).id == row.id
-            except (ValueError, TypeError):
+                is_known = row.request is not None and cbor.decode(row.request)[1] == row.id
+            except (ValueError, TypeError, LookupError):
                 continue
             if not is_known:
                 self.findings.add(row.entry_index, "requests", f"no entry answered the id {row.id.hex()}")
@@ -222,30 +239,32 @@ class _Audit:
             if written is None:
                 self.findings.add(row.version, "state", f"no entry left a row {row.key}")
                 continue
-            expected = (row.key, written.version, state.to_bytes(written.row), state.due_s(written.row))
+            expected = (row.key, written.version, self._rows.to_bytes(written.row), self._rows.due_s(written.row))
             if tuple(row) != expected:
                 self.findings.add(written.version, "state", f"{row.key} is another")
-            if isinstance(written.row, Account):
+            if isinstance(written.row, self._rows.Account):
                 self._compare_balance(row.key, written)
         for key, written in self._replayed.remaining():
-            if not isinstance(written.row, Decided):
+            if not isinstance(written.row, self._rows.Decided):
                 self.findings.add(written.version, "state", f"{key} is missing")
 
     def _compare_balance(self, key: str, written: Written) -> None:
         _, asset, account = key.split("/", 2)
         balance = self._entries.books.balances[asset, account]
-        if written.row != Account(balance):
+        if written.row != self._rows.Account(balance):
             self.findings.add(written.version, "postings", f"what was posted on {account} makes {balance} {asset}")
 
     def _compare_packs(self) -> None:
         """Refused packs, which may have been decided again, and those that no entry decided."""
-        refused = {key: written for key, written in self._replayed.remaining() if isinstance(written.row, Decided)}
+        decided, left = self._rows.Decided, self._replayed.remaining()
+        refused = {key: written for key, written in left if isinstance(written.row, decided)}
         keys = list(refused)
         for start in range(0, len(keys), PAGE_ENTRIES):
             part = keys[start : start + PAGE_ENTRIES]
             found = self._stored.packs([pack_place(key) for key in part])
             for key in part:
-                self._compare_pack(key, refused[key], found.get(pack_place(key)))
+                version, values = refused[key].version, self._rows.values(refused[key].row)
+                self._compare_pack(key, version, values, found.get(pack_place(key)))
         for row in self._stored.stream(tables.PACKS):
             if not self._replayed.is_decided(row.device_id, row.seq):
                 self.findings.add(row.entry_index, "packs", f"no entry decided number {row.seq} of {row.device_id}")

@@ -17,7 +17,7 @@ _SELDOM: Final = ("unit/", "customer/", "events/", "signal/", _DAY, _METER)
 
 def kept(command: Command, rows: Mapping[str, bytes | None]) -> Iterator[tuple[str, bytes]]:
     """The rows among those that an entry wrote (as stored) whose version is kept."""
-    if isinstance(command, RecordPack) and not any(key.startswith(_DAY) for key in rows):
+    if command.KIND == RecordPack.KIND and not any(key.startswith(_DAY) for key in rows):
         return
     for key, data in rows.items():
         if data is not None and key.startswith(_SELDOM):

@@ -12,9 +12,20 @@ import cbor2
 
 from contracts import commands, state
 from contracts.commands import Request
-from contracts.effects import Posting, Reason
+from contracts.effects import Posting
 from contracts.state import Decided
-from services.ledger.client import Accepted, Declined, Failed, Head, Outcome, PackEvidence, Recorded, Reused, Running
+from services.ledger.client import (
+    Accepted,
+    Declined,
+    Failed,
+    Head,
+    Outcome,
+    PackEvidence,
+    Recorded,
+    Reused,
+    Running,
+    reason_of,
+)
 
 PATH: Final = "/internal/ledger/"
 MEDIA_TYPE: Final = "application/cbor"
@@ -84,7 +95,7 @@ def to_outcome(value: Sequence[Any]) -> Outcome:
 
 
 def _declined(reason: str, facts: dict[str, int]) -> Declined:
-    return Declined(Reason(reason), facts)
+    return Declined(reason_of(reason), facts)
 
 
 _OUTCOMES: Final[dict[int, Callable[..., Outcome]]] = {

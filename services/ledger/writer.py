@@ -20,17 +20,18 @@ from typing import Final, NamedTuple
 import structlog
 from sqlalchemy import Engine
 
-from contracts import programmes, state
+from contracts import state
 from contracts.commands import OpenLedger, Request
-from contracts.execute import version
 from contracts.units import UnixSeconds
+from services import contract_sets
 from services.clock import Clock, SystemClock
+from services.contract_sets import ContractSet
 from services.database import DatabaseUnavailable
 from services.ledger.batches import Chance, Execution, Tip, failure_of, in_order
 from services.ledger.client import Accepted, LedgerUnavailable, Outcome
 from services.ledger.entries import HASH_BYTES
 from services.ledger.lease import AnotherWriter, KeepWaiting, Lease
-from services.ledger.opening import LogIdentity, check_clock, check_contracts, check_identity
+from services.ledger.opening import LogIdentity, active_contracts, check_clock, check_identity
 from services.ledger.role import Role
 from services.ledger.spontaneous import Duties
 from services.ledger.store import Last, Store
@@ -78,6 +79,7 @@ class _Asked(NamedTuple):
 class _Open:
     """What the writer holds while the database is there."""
 
+    contracts: ContractSet
     store: Store
     window: Window
     duties: Duties
@@ -114,7 +116,7 @@ class Writer:
         self._holder = holder
         self._queue_max = queue_max
         self._chance = chance
-        self._version = version(identity.programme)
+        self._own = contract_sets.own(identity.programme)
         self._waiting: deque[_Asked] = deque()
         self._changed = threading.Condition()
         self._is_taking = False
@@ -253,7 +255,7 @@ class Writer:
         execution = Execution(
             opened.window,
             origin=self._identity.origin,
-            version=self._version,
+            contracts=opened.contracts,
             seed=self._identity.seed,
             chance=self._chance,
         )
@@ -274,28 +276,27 @@ class Writer:
     # Opening, losing and ending
 
     def _open(self, keep_waiting: KeepWaiting, *, is_start: bool) -> _Open:
-        store = Store(self._engine)
+        store = Store(self._engine, self._own)
         try:
             lease = store.take_lease(self._holder, keep_waiting)
             last = store.last()
             if last is not None:
-                check_contracts(last, self._version)
+                self._check_log(store)
                 if is_start and not self._accept_clock:
                     check_clock(self._clock.now_s(), last.entry.at_s)
-            window = self._window(store)
-            opened = _Open(store, window, Duties(store, window), _tip(store, last), lease.epoch)
+            opened = _opened(store, _tip(store, last), lease.epoch)
             if last is None:
                 self._write_entry_0(opened)
-            else:
-                check_identity(window.get(state.LEDGER_KEY), self._identity)
         except BaseException:
             store.close()
             raise
         self._told_of(lease, opened.tip)
         return opened
 
-    def _window(self, store: Store) -> Window:
-        return Window(programmes.load(self._identity.programme), RowCache(), store.rows)
+    def _check_log(self, store: Store) -> None:
+        """Is it ours, and which contracts go on with it?"""
+        check_identity(store.rows([state.LEDGER_KEY]).get(state.LEDGER_KEY), self._identity)
+        store.contracts = active_contracts(store, self._own, self._identity.programme)
 
     def _told_of(self, lease: Lease, tip: Tip) -> None:
         self._stands_by = False
@@ -337,12 +338,11 @@ class Writer:
 
         The clock may be compared with the lease, too: a log that has been quiet for days is no reason to ask.
         """
-        store = Store(self._engine)
+        store = Store(self._engine, self._own)
         try:
             last = store.last()
             if last is not None:
-                check_contracts(last, self._version)
-                check_identity(self._window(store).get(state.LEDGER_KEY), self._identity)
+                self._check_log(store)
                 if not self._accept_clock:
                     renewed_s = store.lease_renewed_s() or last.entry.at_s
                     check_clock(self._clock.now_s(), last.entry.at_s, renewed_s)
@@ -351,7 +351,8 @@ class Writer:
 
     def _write_entry_0(self, opened: _Open) -> None:
         id = bytes(HASH_BYTES)
-        command = OpenLedger(self._identity.origin, self._identity.programme)
+        files = contract_sets.own_files(self._identity.programme)
+        command = OpenLedger(self._identity.origin, self._identity.programme, files)
         (outcome,) = self._commit(opened, [Request(id, id, command)])
         if not isinstance(outcome, Accepted):
             raise AssertionError(f"an empty log cannot be opened: {outcome}")
@@ -384,6 +385,13 @@ class Writer:
         for one in waiting:
             if one.call is not None:
                 one.call.fail(LedgerUnavailable("the ledger cannot write now"))
+
+
+def _opened(store: Store, tip: Tip, epoch: int) -> _Open:
+    """What the writer holds under the contract set of `store`: every row is read anew."""
+    contracts = store.contracts
+    window = Window(contracts.programme, RowCache(), store.rows)
+    return _Open(contracts, store, window, Duties(store, window, contracts), tip, epoch)
 
 
 def _tip(store: Store, last: Last | None) -> Tip:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts import accounts, programmes, state
+from contracts import accounts, bundle, programmes, state
 from contracts.commands import (
     AdmitRetailer,
     AttestIdentity,
@@ -29,6 +29,8 @@ HOUR_S = 3_600
 FOR_EVER_S = 4_000_000_000
 SEED = bytes(range(32))
 CODE = b"c" * 32
+FILES = bundle.to_bytes({"__init__.py": b"", "programmes/ontario.toml": b""})
+"""Of a contract set that nobody executes."""
 
 
 def an_interval(start_s: int = MONDAY_NOON_S, **given: Any) -> Interval:

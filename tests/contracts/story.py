@@ -50,7 +50,7 @@ from contracts.state import Customer, Meter, Purchase, Retailer, Unit
 from contracts.units import DAY_S, HOUR_S, MICRO_CAD_PER_CENT
 from contracts.wire import signatures
 from tests.contracts import council
-from tests.contracts.builders import FOR_EVER_S, MONDAY_NOON_S, SEED, a_gap_message, a_message, an_interval
+from tests.contracts.builders import FILES, FOR_EVER_S, MONDAY_NOON_S, SEED, a_gap_message, a_message, an_interval
 
 Dice = Callable[[int], int]
 """Throws a number from 0 to below its argument."""
@@ -125,7 +125,7 @@ class Story:
 def a_town(*, deposit_cents: int) -> Story:
     """Both customers are verified and hold a unit each; both shops are open. The shops' network takes a fee of 1 %."""
     story = Story(Memory(replace(programmes.load(), settlement_fee_bp=100), at_s=MONDAY_NOON_S))
-    story.tell(OpenLedger("sparks.example/ledger", "ontario"))
+    story.tell(OpenLedger("sparks.example/ledger", "ontario", FILES))
     for customer_id, device_id, number in zip(CUSTOMERS, UNITS, (1, 2), strict=True):
         story.tell(EnrollCustomer(customer_id, "saver"))
         story.tell(AttestIdentity(customer_id, "verified", "bank", FOR_EVER_S))
@@ -283,7 +283,7 @@ def _cents(dice: Dice) -> int | None:
 
 
 MAKERS: Final[dict[str, Callable[[Story, Dice], Command]]] = {
-    OpenLedger.KIND: lambda story, dice: OpenLedger("sparks.example/other", "ontario"),
+    OpenLedger.KIND: lambda story, dice: OpenLedger("sparks.example/other", "ontario", FILES),
     EnrollCustomer.KIND: _enroll,
     ChooseLevel.KIND: lambda story, dice: ChooseLevel(_customer(dice), LEVELS[(0, 1, 1, 2, 2)[dice(5)]]),
     AttestIdentity.KIND: _attest,

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts import effects, state
+from contracts import bundle, effects, state
 from contracts.commands import EnrollCustomer, LeaveUnit, OpenLedger
 from contracts.effects import Draft, Effects, Posting
 from contracts.execute import execute
 from contracts.memory import Memory
-from contracts.state import Account, Customer, Ledger, Signal
+from contracts.state import Account, ActiveContracts, ContractFiles, Customer, Ledger, Signal
 from contracts.wire import cbor
-from tests.contracts.builders import a_ledger, a_record
+from tests.contracts.builders import FILES, a_ledger, a_record
 
 SALT = b"s" * 16
 ANN = state.customer_key("ann")
@@ -127,10 +127,15 @@ def test_every_result_has_one_encoding(command):
 
 def test_a_log_is_opened_once():
     view = a_ledger()
-    opened = execute(view, OpenLedger("sparks.example/ledger", "ontario"))
+    opened = execute(view, OpenLedger("sparks.example/ledger", "ontario", FILES))
     assert isinstance(opened, Effects)
-    assert opened.writes == {state.LEDGER_KEY: Ledger("sparks.example/ledger", "ontario")}
+    version = bundle.version_of(bundle.from_bytes(FILES))
+    assert opened.writes == {
+        state.LEDGER_KEY: Ledger("sparks.example/ledger", "ontario"),
+        state.contracts_key(version): ContractFiles(FILES),
+        state.ACTIVE_KEY: ActiveContracts(version, view.index),
+    }
 
     view.apply(opened)
-    again = execute(view, OpenLedger("other", "ontario"))
+    again = execute(view, OpenLedger("other", "ontario", FILES))
     assert again == effects.Rejected(effects.Reason.LEDGER_ALREADY_OPEN)

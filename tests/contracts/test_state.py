@@ -59,6 +59,8 @@ def test_a_name_from_an_enumeration_is_stored_as_its_text():
 
 KEYS: dict[str, Any] = {
     "ledger": state.LEDGER_KEY,
+    "active": state.ACTIVE_KEY,
+    "contracts": state.contracts_key(b"v"),
     "queue": state.QUEUE_KEY,
     "unit": state.unit_key("u"),
     "meter": state.meter_key("u"),

@@ -11,10 +11,9 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from services import database
 from services.clock import SimulatedClock
 from services.embedded import AddressInUse
-from services.ledger.opening import OtherContracts
 from services.rehearsal import Rehearsal
 from services.settings import Settings
-from services.upkeep import require_same_version
+from services.upkeep import require_same_schema
 from tests.invariants import assert_books_hold
 from tests.story.journey import measure_earn_and_pay
 
@@ -90,16 +89,6 @@ def test_a_port_in_use_is_said_before_anything_is_written(tmp_path: Path) -> Non
     assert not (tmp_path / "data").exists()
 
 
-def test_data_of_another_version_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Rehearsal(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)):
-        pass
-    require_same_version(tmp_path)
-    monkeypatch.setattr("contracts.execute.version", lambda _programme: bytes(32))
-
-    with pytest.raises(OtherContracts, match="another version"):
-        require_same_version(tmp_path)
-
-
 def test_a_schema_that_nobody_here_knows_is_refused(tmp_path: Path) -> None:
     with Rehearsal(settings_in(tmp_path), SimulatedClock(MONDAY_NOON_S)) as platform:
         url = platform.settings.database
@@ -109,7 +98,7 @@ def test_a_schema_that_nobody_here_knows_is_refused(tmp_path: Path) -> None:
     engine.dispose()
 
     with pytest.raises(database.OtherSchema):
-        require_same_version(tmp_path)
+        require_same_schema(tmp_path)
 
 
 def test_a_caller_signs_in_again_when_the_token_has_expired(tmp_path: Path) -> None:

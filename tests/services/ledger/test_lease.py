@@ -7,7 +7,7 @@ from sqlalchemy import Engine, select
 
 from contracts.commands import Request
 from contracts.units import DAY_S
-from services import database
+from services import contract_sets, database
 from services.clock import SimulatedClock
 from services.database import DatabaseUnavailable
 from services.ledger.client import Accepted, LedgerUnavailable
@@ -64,7 +64,7 @@ def test_every_holder_has_the_next_epoch_and_where_it_began_is_kept(database_url
 def test_a_transaction_of_an_older_epoch_commits_nothing_on_a_connection_that_lives(database_url):
     database.migrate(database_url)
     engine = database.engine(database_url)
-    store = Store(engine)
+    store = Store(engine, contract_sets.own("ontario"))
     store.take_lease("first", give_up)
     take_from_outside(engine)
 
@@ -175,7 +175,7 @@ def test_a_lock_file_that_was_removed_lets_nobody_write_beside_the_new_holder(sq
 def test_a_session_that_fell_silent_is_ended_and_its_commit_with_it(postgres_url):
     database.migrate(postgres_url)
     engine = database.engine(postgres_url)
-    silent, next_one = Store(engine), Store(engine)
+    silent, next_one = Store(engine, contract_sets.own("ontario")), Store(engine, contract_sets.own("ontario"))
     silent.take_lease("silent", give_up)
     with pytest.raises(DatabaseUnavailable), silent._connection.transaction():
         # It holds the lease's row, too, and will not say anything for as long as it takes.
@@ -191,7 +191,7 @@ def test_a_session_that_fell_silent_is_ended_and_its_commit_with_it(postgres_url
 def test_a_holder_that_renews_is_left_alone(postgres_url):
     database.migrate(postgres_url)
     engine = database.engine(postgres_url)
-    holder, other = Store(engine), Store(engine)
+    holder, other = Store(engine, contract_sets.own("ontario")), Store(engine, contract_sets.own("ontario"))
     holder.take_lease("holder", give_up)
 
     with pytest.raises(AnotherWriter):

@@ -8,7 +8,7 @@ from contracts import state
 from contracts.commands import EnrollCustomer
 from contracts.effects import Reason, Rejected
 from contracts.state import Account, Decided, Purchase, Row
-from services import database
+from services import contract_sets, database
 from services.ledger import answers, entries, merkle, tiles
 from services.ledger.answers import Known
 from services.ledger.client import Accepted, Declined
@@ -26,7 +26,7 @@ A_PACK = Decided(b"h" * 32, "", 3, 100, 200)
 def store(database_url):
     database.migrate(database_url)
     engine = database.engine(database_url)
-    opened = Store(engine)
+    opened = Store(engine, contract_sets.own("ontario"))
     yield opened
     opened.close()
     engine.dispose()

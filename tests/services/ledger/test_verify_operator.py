@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+import contracts.execute
 from contracts.commands import DepositReserve, EnrollCustomer, RecordPack
 from contracts.effects import Effects
 from contracts.execute import execute
 from contracts.wire import signatures
-from services.ledger import batches
 from services.ledger.findings import Finding
 from services.ledger.verify import verify
 from services.ledger.writer import Writer
@@ -41,9 +41,10 @@ def test_a_deposit_that_was_doubled(sqlite_url: str, monkeypatch: pytest.MonkeyP
             command = replace(command, amount_micro_cad=2 * command.amount_micro_cad)
         return execute(view, command)
 
-    monkeypatch.setattr(batches, "execute", generous)
     with running(sqlite_url) as books:
-        (deposit,) = books.accept(fund())
+        with monkeypatch.context() as patched:
+            patched.setattr(contracts.execute, "execute", generous)
+            (deposit,) = books.accept(fund())
 
         assert (deposit.index, "executed again, the effects are others") in findings(books)
         assert findings(books)[0][0] == deposit.index
@@ -53,9 +54,10 @@ def test_a_command_that_the_contract_rejects(sqlite_url: str, monkeypatch: pytes
     def lenient(view: Any, command: Any) -> Any:
         return Effects({}, (), {}) if isinstance(command, EnrollCustomer) else execute(view, command)
 
-    monkeypatch.setattr(batches, "execute", lenient)
     with running(sqlite_url) as books:
-        (enrolled,) = books.accept(request(EnrollCustomer("ann", "no such level")))
+        with monkeypatch.context() as patched:
+            patched.setattr(contracts.execute, "execute", lenient)
+            (enrolled,) = books.accept(request(EnrollCustomer("ann", "no such level")))
 
         assert findings(books) == [(enrolled.index, "the contract rejects it: unknown_level")]
 

@@ -28,13 +28,12 @@ from contracts.effects import Reason
 from contracts.state import Account, Purchase, Queue
 from contracts.units import DAY_S, HOUR_S
 from contracts.wire.packs import GapPack
-from services import database
+from services import contract_sets, database
 from services.clock import SimulatedClock, SystemClock
-from services.ledger import writer
 from services.ledger.batches import in_order
 from services.ledger.client import Accepted, Declined, Failed, LedgerUnavailable, Outcome
 from services.ledger.lease import AnotherWriter
-from services.ledger.opening import ClockNeedsAcceptance, LogIdentity, OtherContracts, OtherLedger
+from services.ledger.opening import ClockNeedsAcceptance, LogIdentity, OtherLedger
 from services.ledger.writer import Writer
 from tests import invariants
 from tests.services.ledger.builders import (
@@ -70,7 +69,12 @@ def test_the_first_entry_says_which_log_this_is(books):
     first = books.ledger.entry(0)
 
     assert first.kind == "open_ledger"
-    assert first.command == {"kind": "open_ledger", "origin": "sparks.test/ledger", "programme": "ontario"}
+    assert first.command == {
+        "kind": "open_ledger",
+        "origin": "sparks.test/ledger",
+        "programme": "ontario",
+        "files": contract_sets.own_files("ontario"),
+    }
     assert books.ledger.head().size == 1
 
 
@@ -109,16 +113,6 @@ def test_a_database_of_another_log_is_left_alone(books):
 
     with pytest.raises(OtherLedger, match=r"sparks\.test/ledger"):
         other.start()
-
-
-def test_another_contract_set_does_not_write_without_a_decision(books, monkeypatch):
-    books.writer.stop()
-    monkeypatch.setattr(writer, "version", lambda programme: b"another contract set............")
-
-    with pytest.raises(OtherContracts) as raised:
-        Writer(books.engine, IDENTITY, books.clock).start()
-
-    assert "\n" not in str(raised.value)
 
 
 def test_a_start_long_after_the_last_entry_needs_somebody_to_accept_the_clock(database_url):

@@ -1,0 +1,1 @@
+"""Tests of contract sets: two versions side by side."""
