@@ -43,6 +43,9 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "idempotency_key_malformed": 400,
     "idempotency_key_reused": 422,
     "request_in_progress": 409,
+    # members
+    "delivery_not_signed_for": 409,
+    "finality_pending": 503,
     # lists
     "invalid_cursor": 400,
     # signing in
@@ -129,6 +132,7 @@ _HEADERS_BY_CODE: Final[Mapping[str, Mapping[str, str]]] = {
     "database_unavailable": {"Retry-After": "1"},
     "broker_unavailable": {"Retry-After": "1"},
     "not_ready": {"Retry-After": "1"},
+    "finality_pending": {"Retry-After": "1"},
     "request_in_progress": {"Retry-After": "1"},
 }
 _CODE_BY_STATUS: Final[Mapping[int, str]] = {

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import Final
 
-from sqlalchemy import Engine, Select, or_, select, union_all
+from sqlalchemy import Engine, Select, func, or_, select, union_all
 from sqlmodel import Session
 
 from contracts import commands, state
@@ -139,6 +139,24 @@ class Queries:
         """The newest checkpoint as a signed note."""
         with self._reading() as session:
             return _newest_checkpoint(session)[1]
+
+    def size(self) -> int:
+        """How many entries there are."""
+        with self._reading() as session:
+            return (session.execute(select(func.max(ENTRIES.c.index))).scalar() or -1) + 1
+
+    def root(self, size: int) -> bytes | None:
+        """The root of the tree as it was at `size`, or None if it has not been that large."""
+        with self._reading() as session:
+            try:
+                return tiles.root(size, lambda level, n: _tile(session, level, n))
+            except tiles.ShortRow:
+                return None
+
+    def consistency_proof(self, old_size: int, size: int) -> list[bytes]:
+        """The proof that the tree of `size` continues that of `old_size`; see `tiles.consistency_proof`."""
+        with self._reading() as session:
+            return tiles.consistency_proof(old_size, size, lambda level, n: _tile(session, level, n))
 
     def head(self) -> Head:
         """See `client.Ledger.head`."""

@@ -107,9 +107,10 @@ class Store:
 
     def frontier(self, size: int) -> dict[int, bytes]:
         """The partial tile of each level of the tree of `size`."""
-        return tiles.rightmost_rows(size, self._tile)
+        return tiles.rightmost_rows(size, self.tile)
 
-    def _tile(self, level: int, n: int) -> bytes:
+    def tile(self, level: int, n: int) -> bytes:
+        """The row of hashes at this place, empty if there is none."""
         found = self._connection.all(f"SELECT hashes FROM tiles WHERE level = {level:d} AND n = {n:d}")
         return bytes(found[0][0]) if found else b""
 

@@ -172,6 +172,33 @@ class EpochRow(SQLModel, table=True):
     taken_ms: int = Field(sa_column=_big())
 
 
+class DeliveryRow(SQLModel, table=True):
+    """A page of payloads that a member was given: the entries in [first, after), and the member's signature for it.
+
+    sha256   of the page
+    receipt  None until the member has signed for it, which it must before it gets another
+    """
+
+    __tablename__ = "deliveries"
+    member_id: str = Field(primary_key=True)
+    number: int = Field(sa_column=_big(primary_key=True))
+    first: int = Field(sa_column=_big())
+    after: int = Field(sa_column=_big())
+    sha256: bytes = Field(sa_column=_bytes())
+    at_s: int = Field(sa_column=_big())
+    receipt: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+
+
+class CosignatureRow(SQLModel, table=True):
+    """A member's cosignature of a checkpoint: the line as it stands in a note, checked before it was kept."""
+
+    __tablename__ = "cosignatures"
+    size: int = Field(sa_column=_big(primary_key=True))
+    member_id: str = Field(primary_key=True)
+    line: str
+    time_s: int = Field(sa_column=_big())
+
+
 def _table(model: type[SQLModel]) -> Table:
     table: Table = SQLModel.metadata.tables[str(model.__tablename__)]
     return table
@@ -190,3 +217,5 @@ TILES: Final = _table(TileRow)
 CHECKPOINTS: Final = _table(CheckpointRow)
 LEASE: Final = _table(LeaseRow)
 EPOCHS: Final = _table(EpochRow)
+DELIVERIES: Final = _table(DeliveryRow)
+COSIGNATURES: Final = _table(CosignatureRow)

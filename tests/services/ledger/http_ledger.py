@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from benchmarks import servers
 from contracts.wire import signatures
@@ -59,3 +59,14 @@ def served(app: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def serving_routers(*routers: APIRouter) -> Iterator[str]:
+    """Give the base URL of a program with these routers."""
+    app = FastAPI()
+    problems.install(app)
+    for router in routers:
+        app.include_router(router)
+    with served(app) as url:
+        yield url

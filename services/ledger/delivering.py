@@ -1,0 +1,174 @@
+"""Payloads for members: who may have which, what was delivered to whom, and what they signed for it."""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from sqlalchemy import Engine, insert, select, update
+from sqlmodel import Session
+
+from contracts.wire import signatures
+from services.clock import Clock
+from services.database import transaction
+from services.ledger import deliveries, entries
+from services.ledger.deliveries import NUMBER, PATH, RECEIPT, SCHEME, TOLERANCE_S, Page, Payload
+from services.ledger.tables import DELIVERIES, ENTRIES, PAYLOADS
+from services.problems import Problem, responses
+
+ENTRIES_MAX: Final = 500
+BYTES_MAX: Final = 4 * 1024 * 1024
+_CREDENTIALS: Final = re.compile(
+    SCHEME + r' member="([a-z0-9-]{1,64})", time="([0-9]{1,15})", signature="([\w=-]{1,100})"'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a member may see, and by which of its keys it is known now.
+
+    collections  whose payloads it gets; None: all
+    """
+
+    member_id: str
+    public_keys: tuple[bytes, ...]
+    collections: frozenset[str] | None
+
+    def signed(self, message: bytes, signature: bytes) -> bool:
+        """Did one of the member's keys sign this?"""
+        return any(signatures.verify(key, message, signature) for key in self.public_keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A page as it goes out, and the number under which it is to be signed for."""
+
+    number: int
+    body: bytes
+
+
+class Deliveries:
+    """What goes to members. `access_of` knows the members that are present."""
+
+    def __init__(self, engine: Engine, origin: str, clock: Clock, access_of: Callable[[str], Access | None]) -> None:
+        self._engine = engine
+        self._origin = origin
+        self._clock = clock
+        self._access_of = access_of
+
+    def caller(self, authorization: str, *, method: str, target: str) -> Access:
+        """Which member makes this call; Problem `unauthorized` for what proves nobody's."""
+        shown = _CREDENTIALS.fullmatch(authorization)
+        access = self._access_of(shown[1]) if shown else None
+        if shown is None or access is None or abs(int(shown[2]) - self._clock.now_s()) > TOLERANCE_S:
+            raise _unauthorized()
+        message = deliveries.call_bytes(
+            origin=self._origin, member_id=shown[1], method=method, target=target, time_s=int(shown[2])
+        )
+        if not access.signed(message, _base64(shown[3])):
+            raise _unauthorized()
+        return access
+
+    def deliver(self, access: Access, first: int, receipt: bytes | None) -> Delivery:
+        """The page that begins at entry `first`, written down; Problem `delivery_not_signed_for` if one before is not.
+
+        What was asked for and may never have arrived is delivered again, under its number.
+        """
+        with transaction(self._engine) as session:
+            last = _newest(session, access.member_id)
+            is_repeat = last is not None and last.receipt is None and last.first == first and receipt is None
+            if last is not None and last.receipt is None and not is_repeat:
+                self._sign_for(session, access, last, receipt)
+            page = _page(session, first, access.collections)
+            body = deliveries.to_bytes(page)
+            number = 1 if last is None else last.number + (not is_repeat)
+            said = {"after": page.after, "sha256": hashlib.sha256(body).digest(), "at_s": self._clock.now_s()}
+            if is_repeat:
+                mine = (DELIVERIES.c.member_id == access.member_id, DELIVERIES.c.number == number)
+                session.execute(update(DELIVERIES).where(*mine).values(**said))
+            elif page.after > first:
+                row = {"member_id": access.member_id, "number": number, "first": first, **said}
+                session.execute(insert(DELIVERIES).values(**row))
+            else:
+                number = 0  # nothing was delivered, and nothing is to be signed for
+        return Delivery(number, body)
+
+    def _sign_for(self, session: Session, access: Access, last: Any, receipt: bytes | None) -> None:
+        """Keep what the member signed for the delivery before."""
+        message = deliveries.receipt_bytes(
+            origin=self._origin,
+            member_id=access.member_id,
+            number=last.number,
+            page_range=(last.first, last.after),
+            sha256=last.sha256,
+        )
+        if receipt is None or not access.signed(message, receipt):
+            detail = f"Delivery {last.number}, from entry {last.first} on, is not signed for: ask for it again."
+            raise Problem("delivery_not_signed_for", detail, extras={"number": last.number, "first": last.first})
+        mine = (DELIVERIES.c.member_id == access.member_id, DELIVERIES.c.number == last.number)
+        session.execute(update(DELIVERIES).where(*mine).values(receipt=receipt))
+
+
+def deliveries_router(given: Deliveries) -> APIRouter:
+    """The route by which members fetch payloads."""
+    router = APIRouter(tags=["members"])
+    content = {deliveries.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+    served: dict[int | str, dict[str, Any]] = {200: {"description": "A page of payloads.", "content": content}}
+
+    @router.get(
+        PATH,
+        response_class=Response,
+        responses=served | responses("unauthorized", "delivery_not_signed_for", "ledger_unavailable"),
+    )
+    def payloads(
+        request: Request,
+        from_: Annotated[int, Query(alias="from", ge=0, lt=1 << 62)],
+        authorization: Annotated[str, Header()] = "",
+        sparks_received: Annotated[str, Header(alias=RECEIPT)] = "",
+    ) -> Response:
+        """Payloads of the collections that the calling member belongs to, in CBOR; see docs/decisions."""
+        target = f"{request.url.path}?{request.url.query}"
+        access = given.caller(authorization, method="GET", target=target)
+        delivery = given.deliver(access, from_, _base64(sparks_received) if sparks_received else None)
+        return Response(delivery.body, media_type=deliveries.MEDIA_TYPE, headers={NUMBER: str(delivery.number)})
+
+    return router
+
+
+def _newest(session: Session, member_id: str) -> Any:
+    mine = select(DELIVERIES).where(DELIVERIES.c.member_id == member_id)
+    return session.execute(mine.order_by(DELIVERIES.c.number.desc()).limit(1)).first()
+
+
+def _page(session: Session, first: int, collections: frozenset[str] | None) -> Page:
+    """As many entries as fit, with the payloads of these collections."""
+    columns = (ENTRIES.c.index, ENTRIES.c.entry, *(PAYLOADS.c[name] for name in Payload._fields))
+    joined = ENTRIES.join(PAYLOADS, PAYLOADS.c.index == ENTRIES.c.index)
+    wanted = (ENTRIES.c.index >= first, ENTRIES.c.index < first + ENTRIES_MAX)
+    after, size_bytes, payloads = first, 0, {}
+    for index, entry, *parts in session.execute(
+        select(*columns).select_from(joined).where(*wanted).order_by(*columns[:1])
+    ):
+        payload = Payload(*parts)
+        size_bytes += sum(len(part) for part in payload if part is not None)
+        if index != after or (after > first and size_bytes > BYTES_MAX):
+            break
+        after = index + 1
+        if collections is None or entries.from_bytes(entry).collection in collections:
+            payloads[index] = payload
+    return Page(first, after, payloads)
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text.encode())
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _unauthorized() -> Problem:
+    return Problem("unauthorized", "No present member signed this call now.", headers={"WWW-Authenticate": SCHEME})

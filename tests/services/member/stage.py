@@ -1,0 +1,164 @@
+"""An operator's ledger and a member's node, each with its own database, and only HTTP between them."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import cbor2
+import httpx
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Engine, delete, insert, select, update
+from sqlmodel import Session
+
+from contracts import programmes
+from contracts.wire import signatures
+from services import database
+from services.clock import SimulatedClock
+from services.ledger import checkpoints, entries, merkle, notes, tiles
+from services.ledger.app import log_router
+from services.ledger.checkpoints import Checkpoint
+from services.ledger.delivering import Access, Deliveries, deliveries_router
+from services.ledger.queries import Queries
+from services.ledger.tables import CHECKPOINTS, ENTRIES, PAYLOADS, TILES
+from services.ledger.verify import Report, verify
+from services.member.app import member_router
+from services.member.follower import Follower
+from services.member.node import Node
+from services.member.operator import Credentials, Log, Payloads
+from services.member.witness import Witness
+from tests.services.ledger import builders
+from tests.services.ledger.builders import Books
+from tests.services.ledger.http_ledger import LOG_KEY, serving_routers
+
+ORIGIN = builders.IDENTITY.origin
+SEED = hashlib.sha256(b"a member").digest()
+ACCESS = Access("auditor", (signatures.public_key_of(SEED),), None)
+NAME = "auditor.example/all"
+
+
+@contextmanager
+def operator(books: Books) -> Iterator[str]:
+    """Serve a ledger's log and payloads; gives the base URL."""
+    known = {ACCESS.member_id: ACCESS}
+    given = Deliveries(books.engine, ORIGIN, books.clock, known.get)
+    with serving_routers(log_router(books.queries, LOG_KEY), deliveries_router(given)) as url:
+        yield url
+
+
+@dataclass
+class Proxy:
+    """Stands between a member and the operator; `change` gets path and bytes of what is answered 200."""
+
+    upstream: str
+    change: Callable[[str, bytes], bytes] = field(default=lambda path, body: body)
+
+    def router(self) -> APIRouter:
+        router = APIRouter()
+
+        @router.get("/{path:path}")
+        def forward(path: str, request: Request) -> Response:
+            target = f"{self.upstream}/{path}" + (f"?{request.url.query}" if request.url.query else "")
+            wanted = {"authorization", "sparks-received"}
+            headers = {name: value for name, value in request.headers.items() if name in wanted}
+            answer = httpx.get(target, headers=headers)
+            kept = {name: value for name, value in answer.headers.items() if name == "sparks-delivery"}
+            body = self.change(path, answer.content) if answer.status_code == 200 else answer.content
+            media_type = answer.headers["content-type"]
+            return Response(body, answer.status_code, headers=kept, media_type=media_type)
+
+        return router
+
+
+@dataclass
+class MemberNode:
+    """A node that follows by itself; `round` waits until it has looked again."""
+
+    engine: Engine
+    node: Node
+    url: str = ""
+
+    def round(self) -> None:
+        self.node.round()
+
+    def verify(self) -> Report:
+        return verify(self.engine, LOG_KEY.public_key, lambda done, total: None)
+
+    def offer(self, note: bytes, *, old: int = 0, proof: Sequence[bytes] = ()) -> httpx.Response:
+        """Ask for a cosignature as the operator does."""
+        lines = "".join(f"{notes.base64_text(node)}\n" for node in proof)
+        body = f"old {old}\n{lines}\n".encode() + note
+        return httpx.post(f"{self.url}/add-checkpoint", content=body, timeout=30)
+
+
+@contextmanager
+def member(url: str, operator_url: str, *, peers: Sequence[str] = ()) -> Iterator[MemberNode]:
+    """A node over the database at `url`, served, from its start to its end in good order."""
+    database.migrate(url)
+    engine = database.engine(url)
+    clock = SimulatedClock(builders.NOON_S)
+    log, logs = Log(operator_url), [Log(peer) for peer in peers]
+    payloads = Payloads(log, Credentials(origin=ORIGIN, member_id="auditor", seed=SEED), clock.now_s)
+    queries = Queries(engine, programmes.load())
+    node = Node(
+        engine,
+        Follower(log, payloads, LOG_KEY),
+        queries,
+        origin=ORIGIN,
+        operator_url=operator_url,
+        programme="ontario",
+        peers=lambda: logs,
+        now_s=clock.now_s,
+        poll_s=0.05,
+    )
+    witness = Witness(node.memory, log_key=LOG_KEY, name=NAME, seed=SEED, now_s=clock.now_s, agreement=node.agreement)
+    running = MemberNode(engine, node)
+    try:
+        node.start()
+        with serving_routers(member_router(node, witness, ORIGIN), log_router(queries, LOG_KEY)) as running.url:
+            yield running
+    finally:
+        node.stop()
+        for one in (log, *logs):
+            one.close()
+        engine.dispose()
+
+
+def mint_one_more(engine: Engine) -> int:
+    """Be an operator who changes its books: one micro-spark more in the first mint, everything signed anew."""
+    with database.transaction(engine) as session:
+        rows = session.execute(select(PAYLOADS).order_by(PAYLOADS.c.index)).mappings().all()
+        index, forged = next(
+            (row["index"], forged) for row in rows if (forged := _with_one_more(row["effects"])) is not None
+        )
+        salt = rows[index]["effects_salt"]
+        leaves = [row.entry for row in session.execute(select(ENTRIES).order_by(ENTRIES.c.index))]
+        fields = cbor2.loads(leaves[index])
+        fields[-1] = entries.commitment(salt, forged)
+        leaves[index] = cbor2.dumps(fields)
+        session.execute(update(PAYLOADS).where(PAYLOADS.c.index == index).values(effects=forged))
+        session.execute(update(ENTRIES).where(ENTRIES.c.index == index).values(entry=leaves[index]))
+        _sign_anew(session, leaves)
+    return int(index)
+
+
+def _with_one_more(effects: bytes) -> bytes | None:
+    postings, written, result = cbor2.loads(effects)
+    amounts = [place for place, (asset, account, _) in enumerate(postings) if re.match("customer|minted", account)]
+    if len(amounts) != 2 or postings[amounts[0]][0] != "spark":
+        return None
+    for place in amounts:
+        postings[place][2] += 1 if postings[place][2] > 0 else -1
+    return cbor2.dumps([postings, written, result])
+
+
+def _sign_anew(session: Session, leaves: Sequence[bytes]) -> None:
+    rows = tiles.grow(0, {}, [merkle.leaf_hash(leaf) for leaf in leaves])
+    session.execute(delete(TILES))
+    session.execute(insert(TILES), [{"level": level, "n": n, "hashes": row} for (level, n), row in rows.items()])
+    session.execute(delete(CHECKPOINTS))
+    size = len(leaves)
+    said = Checkpoint(ORIGIN, size, tiles.root(size, lambda level, n: rows[level, n]))
+    note = checkpoints.sign(said, builders.IDENTITY.seed)
+    session.execute(insert(CHECKPOINTS).values(size=size, note=note))

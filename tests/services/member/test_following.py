@@ -1,0 +1,129 @@
+"""A member of all collections follows an operator over HTTP, on both engines."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.ledger import notes
+from services.ledger.notes import KeyType, OpenedNote, VerifierKey
+from tests.services.ledger.builders import Books, Home, fund, running
+from tests.services.ledger.http_ledger import LOG_KEY, serving_routers
+from tests.services.member import stage
+from tests.services.member.stage import Proxy, member, mint_one_more, operator
+
+NAME_KEY = VerifierKey(stage.NAME, KeyType.COSIGNATURE, stage.ACCESS.public_keys[0])
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    """The operator's ledger with a home that earns."""
+    with running(f"sqlite:///{tmp_path / 'operator.db'}", chance=bytes) as books:
+        home = _begin(books)
+        books.accept(*(home.record() for _ in range(5)))
+        yield books
+
+
+def _begin(books: Books) -> Home:
+    """The first five entries, the same to the byte in every ledger of these tests: their salts are not drawn."""
+    home = Home()
+    books.accept(fund(), *home.joining())
+    return home
+
+
+def test_the_copy_is_the_operators_ledger_to_the_byte(books: Books, database_url: str):
+    with operator(books) as url, member(database_url, url) as own:
+        own.round()
+
+        report = own.verify()
+        assert report.ok, report.findings
+        assert report.root == books.queries.head().root
+        assert own.node.status().size == books.queries.size()
+
+
+def test_a_copy_that_stood_still_catches_up_and_what_it_signs_goes_on(books: Books, database_url: str):
+    home = Home("unit-2", "customer-2")
+    with operator(books) as url:
+        with member(database_url, url) as own:
+            first = books.queries.checkpoint()
+            signed = own.offer(first)
+            assert signed.status_code == 200, signed.text
+            opened = notes.open_note(first + signed.content, [LOG_KEY, NAME_KEY])
+            assert isinstance(opened, OpenedNote)
+        old = books.queries.size()
+        books.accept(*home.joining(), *(home.record() for _ in range(100)), *(fund(cents) for cents in range(1, 400)))
+        with member(database_url, url) as own:
+            new, size = books.queries.checkpoint(), books.queries.size()
+            proof = books.queries.consistency_proof(old, size)
+            assert own.offer(new, old=old, proof=proof).status_code == 200
+            assert own.verify().ok
+            assert httpx.get(f"{own.url}/log/checkpoint").content == new
+
+
+def test_a_mint_of_one_micro_spark_too_much_is_refused_and_named_after_a_restart_too(books: Books, database_url: str):
+    books.writer.stop()
+    forged = mint_one_more(books.engine)
+    with operator(books) as url:
+        with member(database_url, url) as own:
+            assert own.offer(books.queries.checkpoint()).status_code == 422
+        with member(database_url, url) as own:
+            (found,) = own.node.memory.standing()
+            assert found.difference.index == forged
+            assert int(found.difference.theirs.split()[-1]) - int(found.difference.ours.split()[-1]) in (1, -1)
+            assert own.node.status().size == forged
+            assert own.offer(books.queries.checkpoint()).status_code == 422
+
+
+@pytest.mark.parametrize("file", ["log/tile/entries/", "log/tile/0/", "v1/members/payloads"])
+def test_bytes_changed_on_the_way_are_refused(books: Books, sqlite_url: str, file: str):
+    def change(path: str, body: bytes) -> bytes:
+        return body.replace(body[-40:-8], bytes(32), 1) if path.startswith(file) else body
+
+    with (
+        operator(books) as url,
+        serving_routers(Proxy(url, change).router()) as between,
+        member(sqlite_url, between) as own,
+    ):
+        own.round()
+
+        assert len(own.node.memory.standing()) == 1
+        assert own.offer(books.queries.checkpoint()).status_code == 422
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_history_that_is_rewritten_is_refused_at_its_first_other_entry(
+    books: Books, tmp_path: Path, sqlite_url: str, dropped: bool
+):
+    with running(f"sqlite:///{tmp_path / 'other.db'}", chance=bytes) as other:
+        home = _begin(other)
+        later = [home.record() for _ in range(12)]
+        # Without its second reading, or with another entry in the place of its first.
+        other.accept(*(later[:1] if dropped else [fund(7)]), *(fund(cents) for cents in range(10, 20)))
+        with operator(books) as url, operator(other) as other_url:
+            proxy = Proxy(url)
+            with serving_routers(proxy.router()) as between, member(sqlite_url, between) as own:
+                own.round()
+                proxy.upstream = other_url
+                own.round()
+
+                (found,) = own.node.memory.standing()
+                assert found.difference.index == (6 if dropped else 5)
+                assert found.difference.ours != found.difference.theirs
+                metrics = own.node.status()
+                assert metrics.disagreements == 1
+
+
+def test_a_fork_shown_to_two_members_is_found_by_both(books: Books, tmp_path: Path, sqlite_url: str):
+    with running(f"sqlite:///{tmp_path / 'other.db'}", chance=bytes) as other:
+        _begin(other)
+        other.accept(fund(7))
+        with operator(books) as url, operator(other) as other_url:
+            second_url = f"sqlite:///{tmp_path / 'second.db'}"
+            with member(sqlite_url, url) as first, member(second_url, other_url, peers=[first.url]) as second:
+                first.round()
+                second.round()
+
+                (found,) = second.node.memory.standing()
+                assert (found.source, found.difference.index) == (first.url, 5)
+                assert second.offer(other.queries.checkpoint()).status_code == 422
