@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, TypeAlias, get_args, get_origin, get_ty
 import cbor2
 
 from contracts.governed import (
+    ActivateContracts,
     AddMemberKey,
     AdmitMember,
     ChangeMember,
@@ -425,6 +426,7 @@ Command: TypeAlias = (
     | RetireMemberKey
     | RemoveMember
     | SetQuorum
+    | ActivateContracts
 )
 
 BY_KIND: Final[dict[str, type[Command]]] = {cls.KIND: cls for cls in Command.__args__}

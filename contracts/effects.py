@@ -90,6 +90,13 @@ class Reason(StrEnum):
     INVALID_QUORUM = "invalid_quorum"
     QUORUM_OUT_OF_REACH = "quorum_out_of_reach"
     MALFORMED_BUNDLE = "malformed_bundle"
+    BUNDLE_OF_OTHER_VERSION = "bundle_of_other_version"
+    INVALID_PARAMETERS = "invalid_parameters"
+    INVALID_SIMULATION = "invalid_simulation"
+    UNKNOWN_CONTRACTS = "unknown_contracts"
+    CONTRACTS_ACTIVE = "contracts_active"
+    CONTRACTS_UNUSABLE = "contracts_unusable"
+    """The ledger's own word: nothing can be executed with this set."""
     OTHER_CONTRACTS = "other_contracts"
     """Never a contract's own word: the set that is active does not know this program's command, or it gave a reason
     that this program does not know."""

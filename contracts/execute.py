@@ -56,7 +56,15 @@ from contracts.commands import (
     Void,
 )
 from contracts.effects import Asset, Draft, Effects, Rejected
-from contracts.governed import AddMemberKey, AdmitMember, ChangeMember, RemoveMember, RetireMemberKey, SetQuorum
+from contracts.governed import (
+    ActivateContracts,
+    AddMemberKey,
+    AdmitMember,
+    ChangeMember,
+    RemoveMember,
+    RetireMemberKey,
+    SetQuorum,
+)
 from contracts.state import Unit, View
 
 CONTRACTS: Final[dict[type[Command], Callable[[Draft, Any], Effects | Rejected]]] = {
@@ -97,6 +105,7 @@ CONTRACTS: Final[dict[type[Command], Callable[[Draft, Any], Effects | Rejected]]
     RetireMemberKey: membership.retire_key,
     RemoveMember: membership.remove,
     SetQuorum: membership.set_quorum,
+    ActivateContracts: governance.activate,
 }
 
 

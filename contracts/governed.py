@@ -107,4 +107,27 @@ class SetQuorum:
     approvals: Approvals
 
 
-Governed: TypeAlias = AdmitMember | ChangeMember | AddMemberKey | RetireMemberKey | RemoveMember | SetQuorum
+@dataclass(frozen=True, slots=True)
+class ActivateContracts:
+    """Another contract set executes whatever comes after this entry.
+
+    version     of that set (`contracts.bundle`), which is what is approved
+    files       all of that set's, or None
+    parameters  a TOML file, for the code that is active now with other parameters, or None; without either, the set
+                is one that was active before
+    simulation  SHA-256 of what trying it on history came to (`sparks contract simulate`), or empty
+    """
+
+    KIND: ClassVar[str] = "activate_contracts"
+    COLLECTION: ClassVar[str] = GOVERNANCE
+    serial: int
+    version: bytes
+    files: bytes | None
+    parameters: bytes | None
+    simulation: bytes
+    approvals: Approvals
+
+
+Governed: TypeAlias = (
+    AdmitMember | ChangeMember | AddMemberKey | RetireMemberKey | RemoveMember | SetQuorum | ActivateContracts
+)

@@ -18,7 +18,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 BODY_BYTES_MAX: Final = 64 * 1024
 LARGE_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 """Ten thousand units in one call need about 3 MiB; only callers with a token get so far."""
-_LARGE_BODIES: Final = ("/v1/devices", "/internal/")
+_LARGE_BODIES: Final = ("/v1/devices", "/v1/proposals", "/internal/")
 FIELDS_SHOWN_MAX: Final = 20
 """More errors in one body than anybody reads would take long to list."""
 
@@ -122,6 +122,12 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "invalid_quorum": 422,
     "quorum_out_of_reach": 409,
     "malformed_bundle": 422,
+    "bundle_of_other_version": 422,
+    "invalid_parameters": 422,
+    "invalid_simulation": 422,
+    "unknown_contracts": 404,
+    "contracts_active": 409,
+    "contracts_unusable": 422,
     "other_contracts": 409,
 }
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Engine, Select, func, or_, select, union_all
 from sqlmodel import Session
@@ -13,6 +13,7 @@ from contracts.effects import Posting
 from contracts.programmes import Programme
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
+from contracts.wire import cbor
 from contracts.wire.packs import INTERVALS_MAX
 from services import database
 from services.database import DatabaseUnavailable
@@ -223,11 +224,19 @@ def _recorded(session: Session, indexes: Sequence[int]) -> list[Recorded]:
     )
     found = {}
     for index, at_s, request, result in session.execute(query):
-        command = commands.from_bytes(request).command
-        said = {"kind": command.KIND} | {field.name: getattr(command, field.name) for field in fields(command)}
+        said = _said(request)
         answer = answers.result_of(result)
-        found[index] = Recorded(index, at_s, command.KIND, said, tuple(postings[index]), answer)
+        found[index] = Recorded(index, at_s, said["kind"], said, tuple(postings[index]), answer)
     return [found[index] for index in indexes if index in found]
+
+
+def _said(request: bytes) -> dict[str, Any]:
+    """A command's fields by name; its kind alone where another contract set has other fields."""
+    try:
+        command = commands.from_bytes(request).command
+    except (ValueError, TypeError):
+        return {"kind": cbor.decode(request)[0]}
+    return {"kind": command.KIND} | {field.name: getattr(command, field.name) for field in fields(command)}
 
 
 def _requests(session: Session, indexes: Sequence[int]) -> dict[int, bytes]:

@@ -6,8 +6,10 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Engine, Table
 
+from contracts import state
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
+from services import contract_sets
 from services.contract_sets import ContractSet
 from services.ledger import answers, entries, tiles
 from services.ledger.answers import Known
@@ -160,6 +162,17 @@ class Store:
             f'SELECT "key" FROM state WHERE due_s <= {at_s:d} ORDER BY due_s, "key" LIMIT {limit:d}'
         )
         return [key for (key,) in found]
+
+    def activated(self, batch: Batch, programme: str) -> ContractSet | None:
+        """The contract set that `batch` makes active, if it does; loaded before anything is committed.
+
+        Raises UnusableBundle, and nothing of it may be committed then.
+        """
+        active: Any = batch.rows.get(state.ACTIVE_KEY)
+        if active is None:
+            return None
+        carried: Any = batch.rows[state.contracts_key(active.row.version)].row
+        return contract_sets.load(carried.files, programme=programme, version=active.row.version)
 
     # Writing
 

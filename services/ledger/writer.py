@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
@@ -22,13 +22,15 @@ from sqlalchemy import Engine
 
 from contracts import state
 from contracts.commands import OpenLedger, Request
+from contracts.effects import Reason
+from contracts.governed import ActivateContracts
 from contracts.units import UnixSeconds
 from services import contract_sets
 from services.clock import Clock, SystemClock
-from services.contract_sets import ContractSet
+from services.contract_sets import ContractSet, UnusableBundle
 from services.database import DatabaseUnavailable
 from services.ledger.batches import Chance, Execution, Tip, failure_of, in_order
-from services.ledger.client import Accepted, LedgerUnavailable, Outcome
+from services.ledger.client import Accepted, Declined, LedgerUnavailable, Outcome
 from services.ledger.entries import HASH_BYTES
 from services.ledger.lease import AnotherWriter, KeepWaiting, Lease
 from services.ledger.opening import LogIdentity, active_contracts, check_clock, check_identity
@@ -85,6 +87,12 @@ class _Open:
     duties: Duties
     tip: Tip
     epoch: int
+
+    def go_on_under(self, contracts: ContractSet) -> None:
+        """Another contract set executes what comes next: every row is read anew, as that set has it."""
+        self.contracts = self.store.contracts = contracts
+        self.window = Window(contracts.programme, RowCache(), self.store.rows)
+        self.duties = Duties(self.store, self.window, contracts)
 
 
 class Writer:
@@ -211,7 +219,8 @@ class Writer:
                 asked = self._take(waits_s=0 if own else IDLE_S)
                 if not asked and not self._is_taking:
                     break
-                self._settle(opened, [_Asked(request, None, 0) for request in own] + asked)
+                for batch in _apart([_Asked(request, None, 0) for request in own] + asked):
+                    self._settle(opened, batch)
             except Exception as error:
                 if not isinstance(error, AnotherWriter):
                     self._lose(asked, error)
@@ -261,11 +270,19 @@ class Writer:
         )
         at_s = self._at_s(opened.tip)
         executed = execution.run([requests[place] for place in order], known, tip=opened.tip, at_s=at_s)
+        try:
+            activated = opened.store.activated(executed.batch, self._identity.programme)
+        except UnusableBundle as error:
+            log.error("contracts_unusable", error=str(error))
+            opened.window.forget()
+            return [Declined(Reason.CONTRACTS_UNUSABLE) for _ in requests]
         if not executed.batch.is_empty():
             opened.store.commit(executed.batch)
             opened.tip = executed.tip
             opened.duties.committed(executed.batch.rows.values())
         opened.window.commit()
+        if activated is not None:
+            opened.go_on_under(activated)
         by_place = dict(zip(order, executed.outcomes, strict=True))
         return [by_place[place] for place in range(len(requests))]
 
@@ -385,6 +402,17 @@ class Writer:
         for one in waiting:
             if one.call is not None:
                 one.call.fail(LedgerUnavailable("the ledger cannot write now"))
+
+
+def _apart(asked: list[_Asked]) -> Iterator[list[_Asked]]:
+    """Batches: one that makes another contract set active stands alone, between what either set executes."""
+    first = 0
+    for place, one in enumerate(asked):
+        if type(one.request.command) is ActivateContracts:
+            yield asked[first:place]
+            yield asked[place : place + 1]
+            first = place + 1
+    yield asked[first:]
 
 
 def _opened(store: Store, tip: Tip, epoch: int) -> _Open:

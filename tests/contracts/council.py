@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from contracts import bundle
 from contracts.approvals import GOVERN
 from contracts.governed import (
+    ActivateContracts,
     AddMemberKey,
     AdmitMember,
     ChangeMember,
@@ -23,6 +25,7 @@ KINDS: Final = (
     RetireMemberKey.KIND,
     RemoveMember.KIND,
     SetQuorum.KIND,
+    ActivateContracts.KIND,
 )
 MEMBERS_MAX: Final = 5
 _Dice: TypeAlias = Callable[[int], int]
@@ -51,4 +54,7 @@ def _about(kind: str, view: Memory, name: str, number: int, dice: _Dice) -> Gove
         return RetireMemberKey(member.serial, name, member.keys[-1].public_key, 0, ())
     if kind == RemoveMember.KIND:
         return RemoveMember(serial, name, ())
+    if kind == ActivateContracts.KIND:
+        sources = {"__init__.py": f"# {number}".encode()}
+        return ActivateContracts(serial, bundle.version_of(sources), bundle.to_bytes(sources), None, b"", ())
     return SetQuorum(serial, dice(3), ())
