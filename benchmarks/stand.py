@@ -85,7 +85,7 @@ def services(names: Sequence[str], settings: dict[str, str]) -> Iterator[dict[st
 
 def ledger_of(service: Service, data_dir: Path) -> RemoteLedger:
     """A client with the platform's own token."""
-    return RemoteLedger(service.base_url, Keys(data_dir / "keys").internal_token())
+    return RemoteLedger(service.base_url, token=Keys(data_dir / "keys").internal_token())
 
 
 def ask_all(ledger: Ledger, commands: Sequence[Command]) -> None:

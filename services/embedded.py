@@ -141,7 +141,7 @@ class Platform(AbstractContextManager["Platform"]):
     def _check_settings(self) -> None:
         """Raise UnusableSettings where a service is asked to run without what it needs of the others."""
         url = self.settings.broker_url
-        if Service.LEDGER not in self._services and self.settings.ledger_url is None:
+        if Service.LEDGER not in self._services and not self.settings.ledger_urls:
             raise UnusableSettings("one service alone needs SPARKS_LEDGER_URL: where `sparks serve ledger` is")
         needs_broker = self._services & {Service.INGESTION, Service.OPERATIONS}
         if needs_broker and url is None and not self._has_own_broker:
@@ -168,7 +168,7 @@ class Platform(AbstractContextManager["Platform"]):
 
     def _started_ledger(self) -> Ledger:
         if Service.LEDGER not in self._services:
-            remote = RemoteLedger(self.settings.ledger_url or "", self.keys.internal_token())
+            remote = RemoteLedger(*self.settings.ledger_urls, token=self.keys.internal_token())
             self._stack.callback(remote.close)
             return remote
         identity = LogIdentity(origin=self.settings.ledger_origin, seed=self.keys.seed(Use.LOG), programme=PROGRAMME)

@@ -5,7 +5,7 @@ Owns names, types, units and defaults. Holds no secret: those are files (`servic
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -22,13 +22,18 @@ class BadSettings(ValueError):
 
 
 def _url_of(*schemes: str) -> AfterValidator:
-    def check(url: str) -> str:
-        scheme, separator, rest = url.partition("://")
-        if scheme not in schemes or not separator or not rest:
-            raise ValueError(f"expected a URL that begins with {' or '.join(f'{known}://' for known in schemes)}")
-        return url
+    return AfterValidator(lambda url: _checked_url(url, schemes))
 
-    return AfterValidator(check)
+
+def _urls_of(*schemes: str) -> AfterValidator:
+    return AfterValidator(lambda urls: ",".join(_checked_url(url.strip(), schemes) for url in urls.split(",")))
+
+
+def _checked_url(url: str, schemes: Sequence[str]) -> str:
+    scheme, separator, rest = url.partition("://")
+    if scheme not in schemes or not separator or not rest:
+        raise ValueError(f"expected a URL that begins with {' or '.join(f'{known}://' for known in schemes)}")
+    return url
 
 
 def _log_origin(origin: str) -> str:
@@ -45,7 +50,7 @@ def _none_if_blank(value: object) -> object:
 _Port = Annotated[int, Field(ge=0, le=65_535)]
 _DatabaseUrl = Annotated[str, _url_of("sqlite", "postgresql", "postgresql+psycopg")]
 _BrokerUrl = Annotated[str, _url_of("mqtt", "mqtts", "nats")]
-_HttpUrl = Annotated[str, _url_of("http", "https")]
+_HttpUrls = Annotated[str, _urls_of("http", "https")]
 _Optional = BeforeValidator(_none_if_blank)
 
 
@@ -55,7 +60,7 @@ class Settings(BaseSettings):
     data_dir       folder of the database, the keys and whatever a service keeps on disk
     database_url   SQLAlchemy URL; None is SQLite in `data_dir` (see `database`)
     broker_url     None is the embedded broker
-    ledger_url     base URL of the ledger service; None is the ledger in this process
+    ledger_url     base URL of the ledger service, and after a comma of each standby; None is the ledger in this process
     ledger_origin  the name of the log
     http_host, http_port  where pages and APIs listen; port 0 takes any free one
     mqtt_port      of the embedded broker
@@ -69,7 +74,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: Annotated[_DatabaseUrl | None, _Optional] = None
     broker_url: Annotated[_BrokerUrl | None, _Optional] = None
-    ledger_url: Annotated[_HttpUrl | None, _Optional] = None
+    ledger_url: Annotated[_HttpUrls | None, _Optional] = None
     ledger_origin: Annotated[str, AfterValidator(_log_origin)] = "sparks.example/ledger"
     http_host: str = "127.0.0.1"
     http_port: _Port = 8000
@@ -82,6 +87,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The SQLAlchemy URL to use."""
         return self.database_url or f"sqlite:///{self.data_dir / DATABASE_FILE}"
+
+    @property
+    def ledger_urls(self) -> tuple[str, ...]:
+        """Base URLs of the ledger service and its standbys; none for the ledger in this process."""
+        return tuple(self.ledger_url.split(",")) if self.ledger_url else ()
 
     @property
     def keys_dir(self) -> Path:

@@ -1,11 +1,12 @@
 """The ledger in another process: `client.Ledger` over HTTP, the counterpart of `services.ledger.app`.
 
 What gets lost on the way is asked once more with the same ids, which is safe because an id is answered once; what gets
-lost again, or takes too long, is LedgerUnavailable.
+lost again, or takes too long, is LedgerUnavailable. Where there is a standby, both are tried in turn: the one that does
+not write says so at once.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -47,11 +48,14 @@ class _Lane:
 
 
 class RemoteLedger:
-    """Ask and read over HTTP. Threads and event loops may share one; see `client.Ledger` for the methods."""
+    """Ask and read over HTTP. Threads and event loops may share one; see `client.Ledger` for the methods.
 
-    def __init__(self, base_url: str, token: str, *, answer_s_max: float = ANSWER_S_MAX) -> None:
+    base_urls  of the ledger and its standbys
+    """
+
+    def __init__(self, *base_urls: str, token: str, answer_s_max: float = ANSWER_S_MAX) -> None:
+        self._places = _Places(base_urls)
         self._options: dict[str, Any] = {
-            "base_url": base_url,
             "headers": {"Authorization": f"Bearer {token}", "Content-Type": wireform.MEDIA_TYPE},
             "timeout": httpx.Timeout(answer_s_max, connect=CONNECT_S_MAX),
             "trust_env": False,  # programs of one installation meet without a proxy
@@ -114,23 +118,19 @@ class RemoteLedger:
 
     def _call(self, method: str, arguments: list[Any]) -> tuple[Any, bool]:
         """The answer, and whether the call was sent twice."""
-        body = wireform.to_body(arguments)
-        try:
-            return _answer(self._http.post(wireform.PATH + method, content=body)), False
-        except httpx.TimeoutException as error:
-            raise LedgerUnavailable("the ledger takes too long") from error
-        except httpx.TransportError:
-            pass  # a connection that idled may have been closed under us
-        try:
-            return _answer(self._http.post(wireform.PATH + method, content=body)), True
-        except httpx.TransportError as error:
-            raise LedgerUnavailable("the ledger cannot be reached") from error
+        body, calling = wireform.to_body(arguments), _Calling(self._places)
+        for url in calling:
+            try:
+                calling.take(self._http.post(url + wireform.PATH + method, content=body))
+            except httpx.TransportError as error:
+                calling.fail(error)
+        return calling.answer()
 
     def _lane(self) -> _Lane:
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
         if lane is None:
-            lane = self._lanes[loop] = _open_lane(httpx.AsyncClient(**self._options))
+            lane = self._lanes[loop] = _open_lane(httpx.AsyncClient(**self._options), self._places)
         return lane
 
 
@@ -140,14 +140,14 @@ async def _ask_unless_crowded(coalesced: Coalesced[Q, A], question: Q) -> A:
     return await coalesced.ask(question)
 
 
-def _open_lane(http: httpx.AsyncClient) -> _Lane:
+def _open_lane(http: httpx.AsyncClient, places: "_Places") -> _Lane:
     async def ask(requests: Sequence[Request]) -> list[Outcome]:
         calls = wireform.in_calls(wireform.of_requests(requests))
-        return [outcome for call in calls for outcome in _outcomes(*await _call_async(http, "submit", call))]
+        return [outcome for call in calls for outcome in _outcomes(*await _call_async(http, places, "submit", call))]
 
     async def read(reads: Sequence[Sequence[str]]) -> list[list[Row | None]]:
         keys = [key for wanted in reads for key in wanted]
-        found = iter(_rows(keys, (await _call_async(http, "rows", keys))[0]))
+        found = iter(_rows(keys, (await _call_async(http, places, "rows", keys))[0]))
         return [[next(found) for _ in wanted] for wanted in reads]
 
     return _Lane(
@@ -157,26 +157,85 @@ def _open_lane(http: httpx.AsyncClient) -> _Lane:
     )
 
 
-async def _call_async(http: httpx.AsyncClient, method: str, arguments: list[Any]) -> tuple[Any, bool]:
+async def _call_async(
+    http: httpx.AsyncClient, places: "_Places", method: str, arguments: list[Any]
+) -> tuple[Any, bool]:
     """`RemoteLedger._call` without blocking."""
-    body = wireform.to_body(arguments)
-    try:
-        return _answer(await http.post(wireform.PATH + method, content=body)), False
-    except httpx.TimeoutException as error:
-        raise LedgerUnavailable("the ledger takes too long") from error
-    except httpx.TransportError:
-        pass  # a connection that idled may have been closed under us
-    try:
-        return _answer(await http.post(wireform.PATH + method, content=body)), True
-    except httpx.TransportError as error:
-        raise LedgerUnavailable("the ledger cannot be reached") from error
+    body, calling = wireform.to_body(arguments), _Calling(places)
+    for url in calling:
+        try:
+            calling.take(await http.post(url + wireform.PATH + method, content=body))
+        except httpx.TransportError as error:
+            calling.fail(error)
+    return calling.answer()
+
+
+class _Places:
+    """Where a ledger may be: the one that answered last is asked first."""
+
+    def __init__(self, base_urls: Sequence[str]) -> None:
+        self._urls = [url.rstrip("/") for url in base_urls]
+        self._first = 0
+
+    def in_turn(self) -> list[str]:
+        return self._urls[self._first :] + self._urls[: self._first]
+
+    def prefer(self, url: str) -> None:
+        self._first = self._urls.index(url)
+
+    def avoid(self, url: str) -> None:
+        self._first = (self._urls.index(url) + 1) % len(self._urls)
+
+
+class _Calling:
+    """One call on its way: where it is sent next, and what came of it."""
+
+    def __init__(self, places: _Places) -> None:
+        self._places = places
+        self._url = ""
+        self._found: list[Any] = []
+        self._is_broken = False
+        self._was_lost = False
+        self._error = LedgerUnavailable("the ledger cannot be reached")
+
+    def __iter__(self) -> Iterator[str]:
+        for url in self._places.in_turn():
+            self._url, self._is_broken = url, False
+            yield url
+            if self._is_broken:
+                yield url  # a connection that idled may have been closed under us
+            if self._found:
+                self._places.prefer(url)
+                return
+
+    def take(self, response: httpx.Response) -> None:
+        """What one place answered; raises LedgerRefused if no other would answer otherwise."""
+        self._is_broken = False
+        if response.is_server_error:
+            self._error = LedgerUnavailable(f"the ledger answers {response.status_code}")
+        else:
+            self._found.append(_answer(response))
+
+    def fail(self, error: httpx.TransportError) -> None:
+        """One place did not answer; raises LedgerUnavailable if there is no time left for another."""
+        if isinstance(error, httpx.ConnectTimeout):
+            self._error = LedgerUnavailable("the ledger cannot be reached in time")
+        elif isinstance(error, httpx.TimeoutException):
+            self._places.avoid(self._url)
+            raise LedgerUnavailable("the ledger takes too long") from error
+        else:
+            self._is_broken = self._was_lost = True
+
+    def answer(self) -> tuple[Any, bool]:
+        """The answer, and whether an earlier attempt got lost; raises LedgerUnavailable if there is none."""
+        if not self._found:
+            raise self._error
+        return self._found[0], self._was_lost
 
 
 def _answer(response: httpx.Response) -> Any:
     if response.is_success:
         return wireform.from_body(response.content)
-    if response.is_server_error:
-        raise LedgerUnavailable(f"the ledger answers {response.status_code}")
     raise LedgerRefused(f"the ledger answers {response.status_code}: {response.text[:200]}")
 
 

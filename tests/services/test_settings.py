@@ -52,6 +52,7 @@ def test_an_empty_setting_is_one_that_is_not_set(monkeypatch):
         ("SPARKS_DATABASE_URL", "mysql://db"),
         ("SPARKS_BROKER_URL", "mqtt:"),
         ("SPARKS_LEDGER_URL", "ledger:8000"),
+        ("SPARKS_LEDGER_URL", "http://ledger:8000,standby:8000"),
         ("SPARKS_LEDGER_ORIGIN", "two words"),
         ("SPARKS_LEDGER_ORIGIN", "a+b"),
         ("SPARKS_CLOCK", "sundial"),

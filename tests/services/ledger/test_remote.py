@@ -28,7 +28,7 @@ def url(books: Books) -> Iterator[str]:
 
 @pytest.fixture
 def ledger(url: str) -> Iterator[RemoteLedger]:
-    with closing(RemoteLedger(url, TOKEN)) as remote:
+    with closing(RemoteLedger(url, token=TOKEN)) as remote:
         yield remote
 
 
@@ -42,7 +42,7 @@ def enrolling(*names: str) -> list[commands.Request]:
 
 async def gathered(url: str, asking: Callable[[RemoteLedger], Iterable[Awaitable[T]]]) -> list[T]:
     """Everything asked at once, in one event loop."""
-    remote = RemoteLedger(url, TOKEN)
+    remote = RemoteLedger(url, token=TOKEN)
     try:
         return list(await asyncio.gather(*asking(remote)))
     finally:

@@ -90,7 +90,7 @@ def _body_of(connection: socket.socket) -> bytes:
 
 def test_an_answer_that_gets_lost_is_asked_for_again_and_nothing_happens_twice(books: Books, url: str) -> None:
     size = books.queries.head().size
-    with breaking(answers=2, back_url=url) as (way, bodies), closing(RemoteLedger(way, TOKEN)) as remote:
+    with breaking(answers=2, back_url=url) as (way, bodies), closing(RemoteLedger(way, token=TOKEN)) as remote:
         (outcome,) = remote.submit(enrolling("lost-once"))
 
     assert isinstance(outcome, Accepted)
@@ -101,7 +101,7 @@ def test_an_answer_that_gets_lost_is_asked_for_again_and_nothing_happens_twice(b
 
 def test_what_gets_lost_twice_is_unavailable_though_it_may_have_happened(books: Books, url: str) -> None:
     asked = enrolling("lost-twice")
-    with breaking(answers=99, back_url=url) as (way, bodies), closing(RemoteLedger(way, TOKEN)) as remote:
+    with breaking(answers=99, back_url=url) as (way, bodies), closing(RemoteLedger(way, token=TOKEN)) as remote:
         assert_unavailable(lambda: remote.submit(asked))
 
     assert len(bodies) == 2
@@ -110,7 +110,7 @@ def test_what_gets_lost_twice_is_unavailable_though_it_may_have_happened(books: 
 
 def test_an_async_caller_is_asked_for_again_too(books: Books, url: str) -> None:
     async def scenario(way: str) -> Outcome:
-        remote = RemoteLedger(way, TOKEN)
+        remote = RemoteLedger(way, token=TOKEN)
         try:
             return await remote.ask(enrolling("lost-async")[0])
         finally:
@@ -124,7 +124,7 @@ def test_an_async_caller_is_asked_for_again_too(books: Books, url: str) -> None:
 
 
 def test_nobody_there_is_unavailable() -> None:
-    with closing(RemoteLedger(f"http://127.0.0.1:{servers.free_port()}", TOKEN)) as remote:
+    with closing(RemoteLedger(f"http://127.0.0.1:{servers.free_port()}", token=TOKEN)) as remote:
         assert_unavailable(remote.head)
 
 
@@ -146,7 +146,7 @@ def test_an_answer_that_takes_too_long_is_unavailable_and_not_asked_twice() -> N
         may_answer.wait()
         return Response()
 
-    with answering(late) as url, closing(RemoteLedger(url, TOKEN, answer_s_max=0.2)) as remote:
+    with answering(late) as url, closing(RemoteLedger(url, token=TOKEN, answer_s_max=0.2)) as remote:
         assert_unavailable(remote.head)
         may_answer.set()
 
@@ -157,7 +157,7 @@ def test_a_crowd_that_no_call_can_carry_is_told_at_once(monkeypatch: pytest.Monk
     monkeypatch.setattr(remote_ledger, "WAITING_MAX", 3)
 
     async def scenario() -> list[str]:
-        remote = RemoteLedger(f"http://127.0.0.1:{servers.free_port()}", TOKEN)
+        remote = RemoteLedger(f"http://127.0.0.1:{servers.free_port()}", token=TOKEN)
         answers = await asyncio.gather(*(remote.read([]) for _ in range(4)), return_exceptions=True)
         await remote.aclose()
         remote.close()
@@ -174,12 +174,12 @@ def test_a_server_that_cannot_is_unavailable(status: int) -> None:
     def broken(request: Request) -> Response:
         return Response(status_code=status)
 
-    with answering(broken) as url, closing(RemoteLedger(url, TOKEN)) as remote:
+    with answering(broken) as url, closing(RemoteLedger(url, token=TOKEN)) as remote:
         assert_unavailable(remote.head)
 
 
 def test_the_wrong_token_is_no_reason_to_try_again(url: str) -> None:
-    with closing(RemoteLedger(url, "another")) as remote, pytest.raises(LedgerRefused):
+    with closing(RemoteLedger(url, token="another")) as remote, pytest.raises(LedgerRefused):
         remote.head()
 
 
@@ -191,7 +191,69 @@ def test_what_runs_when_asked_again_is_our_own_first_attempt() -> None:
         return Response(wireform.to_body([wireform.of_outcome(Running())]))
 
     with answering(running) as url:
-        with closing(RemoteLedger(url, TOKEN)) as remote:
+        with closing(RemoteLedger(url, token=TOKEN)) as remote:
             assert remote.submit(enrolling("x")) == [Running()]
-        with breaking(answers=2, back_url=url) as (way, _), closing(RemoteLedger(way, TOKEN)) as remote:
+        with breaking(answers=2, back_url=url) as (way, _), closing(RemoteLedger(way, token=TOKEN)) as remote:
             assert_unavailable(lambda: remote.submit(enrolling("x")))
+
+
+# --- a ledger and its standby ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def standing_by() -> Iterator[tuple[str, list[str]]]:
+    """A ledger that says that it does not write, and what it was asked."""
+    asked: list[str] = []
+
+    def stands_by(request: Request) -> Response:
+        asked.append(request.url.path)
+        return Response(status_code=503)
+
+    with answering(stands_by) as url:
+        yield url, asked
+
+
+def test_the_one_that_writes_is_found_and_asked_first_from_then_on(books: Books, url: str) -> None:
+    with standing_by() as (standby, asked), closing(RemoteLedger(standby, url, token=TOKEN)) as remote:
+        assert isinstance(remote.submit(enrolling("found"))[0], Accepted)
+        remote.head()
+
+    assert len(asked) == 1
+
+
+def test_a_ledger_that_is_gone_is_passed_over(url: str) -> None:
+    gone = f"http://127.0.0.1:{servers.free_port()}"
+
+    async def scenario() -> Outcome:
+        remote = RemoteLedger(gone, url, token=TOKEN)
+        try:
+            return await remote.ask(enrolling("passed-over")[0])
+        finally:
+            await remote.aclose()
+            remote.close()
+
+    assert isinstance(asyncio.run(scenario()), Accepted)
+
+
+def test_one_that_does_not_answer_is_not_asked_first_again(url: str) -> None:
+    may_answer = threading.Event()
+
+    def late(_request: Request) -> Response:
+        may_answer.wait()
+        return Response()
+
+    with answering(late) as silent, closing(RemoteLedger(silent, url, token=TOKEN, answer_s_max=0.5)) as remote:
+        assert_unavailable(remote.head)
+        remote.head()
+        may_answer.set()
+
+
+def test_where_nobody_writes_the_ledger_is_unavailable() -> None:
+    with (
+        standing_by() as (one, asked),
+        standing_by() as (other, asked_too),
+        closing(RemoteLedger(one, other, token=TOKEN)) as remote,
+    ):
+        assert_unavailable(lambda: remote.submit(enrolling("nobody")))
+
+    assert (len(asked), len(asked_too)) == (1, 1)
