@@ -26,7 +26,7 @@ Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
 _POSTGRESQL: Final[Dialect] = postgresql.dialect()  # type: ignore[no-untyped-call]
 _LOCK: Final = 0x5350_4152_4B53_0001
-_LOCK_WAIT_MS: Final = 500
+LOCK_WAIT_MS: Final = 500
 """How long a session waits for the holder's lock before it looks whether the lease has run out."""
 _FILE_WAIT_S: Final = 0.1
 
@@ -218,7 +218,7 @@ class PostgresConnection:
 
     def _has_lock(self) -> bool:
         """Wait a moment for the lock that a living session holds; it is free at once when that session ends."""
-        self._connection.execute(f"SET lock_timeout = '{_LOCK_WAIT_MS}ms'")
+        self._connection.execute(f"SET lock_timeout = '{LOCK_WAIT_MS}ms'")
         try:
             self._connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         except psycopg.errors.LockNotAvailable:

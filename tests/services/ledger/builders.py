@@ -170,9 +170,10 @@ def accept(ledger: Ledger, requests: Sequence[Request]) -> list[Accepted]:
 
 
 @contextmanager
-def running(url: str, *, clock: SimulatedClock | None = None, **options: Any) -> Iterator[Books]:
+def running(url: str, *, clock: SimulatedClock | None = None, migrate: bool = True, **options: Any) -> Iterator[Books]:
     """A ledger over the database at `url`, stopped in good order at the end."""
-    database.migrate(url)
+    if migrate:
+        database.migrate(url)
     engine = database.engine(url)
     clock = clock or SimulatedClock(NOON_S)
     writer = Writer(engine, IDENTITY, clock, **options)

@@ -47,9 +47,9 @@ def application(ledger: LocalLedger, queries: Queries) -> FastAPI:
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, *, port: int | None = None) -> Iterator[str]:
     """Give the base URL while the server runs."""
-    port = servers.free_port()
+    port = port or servers.free_port()
     server = _Announced(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None))
     thread = threading.Thread(target=server.run, name="ledger-http")
     thread.start()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from contracts.commands import Request
 from contracts.units import DAY_S
@@ -16,11 +16,10 @@ from services.ledger.local import LocalLedger
 from services.ledger.opening import ClockNeedsAcceptance, LogIdentity, OtherLedger
 from services.ledger.role import Role
 from services.ledger.store import Batch, Store
-from services.ledger.tables import EPOCHS
 from services.ledger.writer import Writer
 from tests import invariants
 from tests.services.ledger.builders import IDENTITY, NOON_S, Books, accept, fund, running
-from tests.services.ledger.takeover import wait_until
+from tests.services.ledger.takeover import epochs, wait_until
 
 
 def give_up(_at_most_s: float) -> bool:
@@ -37,14 +36,6 @@ def standby(books: Books, *, identity: LogIdentity = IDENTITY, clock: SimulatedC
 
 def ask(writer: Writer, books: Books, *asked: Request) -> list[Accepted]:
     return accept(LocalLedger(writer, books.queries), asked)
-
-
-def epochs(engine: Engine) -> list[tuple[int, str, int]]:
-    """Epoch, holder and first entry of each."""
-    with database.reading(engine) as session:
-        columns = (EPOCHS.c.epoch, EPOCHS.c.holder, EPOCHS.c.first_index)
-        found = session.execute(select(*columns).order_by(EPOCHS.c.epoch))
-        return [(epoch, holder, first) for epoch, holder, first in found]
 
 
 def take_from_outside(engine: Engine, holder: str = "thief") -> None:

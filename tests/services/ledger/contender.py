@@ -1,0 +1,78 @@
+"""A ledger as a process that meets its fate in a commit: `python -m tests.services.ledger.contender URL PORT [FATE]`.
+
+FATE is a signal and a moment, like `KILL:in_commit`: the process sends itself the signal in its third commit of packs.
+Its log goes to standard output, a line each; the first line says that it serves.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from services import observability
+from services.ledger import store
+from services.ledger.connection import PostgresConnection, SqliteConnection
+from services.ledger.local import LocalLedger
+from services.ledger.store import Batch, Store
+from services.ledger.tables import POSTINGS
+from tests.services.ledger import history
+from tests.services.ledger.builders import running
+from tests.services.ledger.http_ledger import application, served
+
+HOLDER = "contender"
+FATEFUL_COMMIT = 3
+
+
+def meet(fate: str) -> None:
+    """Have the fateful commit meet it."""
+    name, _, moment = fate.partition(":")
+    commits = iter(range(1, sys.maxsize))
+    commit = Store.commit
+
+    def strike() -> None:
+        os.kill(os.getpid(), signal.Signals[f"SIG{name}"])
+
+    def commit_fatefully(self: Store, batch: Batch) -> None:
+        is_time = len(batch.entries) == history.BATCH and next(commits) == FATEFUL_COMMIT
+        if is_time and moment == "before_commit":
+            strike()
+        if is_time and moment == "in_commit":
+            after_insert(strike)
+        commit(self, batch)
+        if is_time and moment == "after_commit":
+            strike()
+
+    store.Store.commit = commit_fatefully  # type: ignore[method-assign]
+
+
+def after_insert(strike: Callable[[], None]) -> None:
+    """Strike once the postings of the commit under way are with the database, uncommitted."""
+    for connection in (PostgresConnection, SqliteConnection):
+        insert = connection.insert
+
+        def inserting(self: Any, table: Any, rows: Any, connection: Any = connection, insert: Any = insert) -> None:
+            insert(self, table, rows)
+            if table is POSTINGS:
+                connection.insert = insert
+                strike()
+
+        connection.insert = inserting  # type: ignore[method-assign]
+
+
+def main() -> None:
+    url, port, *fate = sys.argv[1:]
+    observability.configure_logging(sys.stdout)
+    if fate:
+        meet(fate[0])
+    with running(url, holder=HOLDER, may_stand_by=True) as books:
+        app = application(LocalLedger(books.writer, books.queries), books.queries)
+        with served(app, port=int(port)):
+            sys.stdout.write("serves\n")
+            sys.stdout.flush()
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
