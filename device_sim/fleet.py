@@ -203,6 +203,11 @@ class Fleet:
             if publisher.trouble is not None
         }
 
+    @property
+    def outbox_trouble(self) -> str | None:
+        """Why units could not write down what they heard, the last time that they could not, or None."""
+        return self._loop.trouble
+
     def wait_until_connected(self, timeout_s: float) -> bool:
         """Return whether all units are connected, after `timeout_s` at most."""
         return self._wait(lambda: not self.troubles(), timeout_s)

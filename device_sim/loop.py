@@ -27,7 +27,7 @@ class Loop:
 
     clock_s   seconds from any moment, never backwards
     on_turn   called in the loop's thread after each turn; it must return at once
-    trouble   why the outbox could not be written in the last turn, or None
+    trouble   why the outbox could not be written, the last time that it could not, or None
     crash     the bug that ended the thread, or None; `on_turn` is called once more after it
     """
 
@@ -103,7 +103,6 @@ class Loop:
                 active |= set(self._publishers)
             for publisher in active:
                 publisher.fill()
-            self.trouble = None
         except OutboxFailed as error:
             # What was heard is lost to the unit; the platform says it again when the unit speaks again.
             self.trouble = str(error)

@@ -153,6 +153,12 @@ def require_current(url: str) -> None:
             raise OtherSchema(f"the database is of version {version}, which this program is not")
 
 
+def has_tables(url: str) -> bool:
+    """Tell whether anything was ever made in the database."""
+    with _migrating(url) as (connection, _):
+        return bool(sqlalchemy.inspect(connection).get_table_names())
+
+
 def unmigrate(url: str) -> None:
     """Take every table of ours away again, with all that is in them."""
     with _migrating(url) as (_, config):

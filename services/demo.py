@@ -36,6 +36,7 @@ EVENT: Final = ("peak-tuesday", 17, 19)
 SALE_CENTS, CAPTURE_CENTS, REFUND_CENTS = 450, 380, 80
 HELD_MAX_PER_UNIT: Final = 40
 PATIENCE_S: Final = 60
+LOOK_S: Final = 5
 AT_ONCE: Final = 4
 
 # (home, hour of the first day, what it does)
@@ -190,17 +191,25 @@ def _live(platform: Rehearsal, fleet: Fleet, story: Story, pace: float | None, o
         platform.simulated_clock.advance_to(start_s + step * INTERVAL_S)
         with fleet.batch():
             _measure(fleet, story, lives, step)
-        if not fleet.wait_until_empty(PATIENCE_S, held_max=HELD_MAX_PER_UNIT * len(story.homes)):
-            raise DemoStuck(f"packs wait for a receipt: {fleet.progress()}")
+        _wait_until_empty(platform, fleet, held_max=HELD_MAX_PER_UNIT * len(story.homes))
         if pace:
             time.sleep(max(0.0, step * INTERVAL_S / pace - (time.monotonic() - began_s)))
         on_progress("living the day", step, steps)
     # A pack that is ahead of the clock stays with its unit until it is due.
     waiting = sum(mischief is Mischief.CLOCK_HOURS_AHEAD for _, mischief in _planned(story).values())
     on_progress("waiting for receipts", 0, 1)
-    if not fleet.wait_until_empty(PATIENCE_S, held_max=waiting):
-        raise DemoStuck(f"packs wait for a receipt: {fleet.progress()}")
+    _wait_until_empty(platform, fleet, held_max=waiting)
     on_progress("waiting for receipts", 1, 1)
+
+
+def _wait_until_empty(platform: Rehearsal, fleet: Fleet, *, held_max: int) -> None:
+    """Return once units hold no more than that; whoever cannot write to its disk is not waited for long."""
+    for _ in range(PATIENCE_S // LOOK_S):
+        if fleet.wait_until_empty(LOOK_S, held_max=held_max):
+            return
+        if fleet.outbox_trouble or not platform.is_ready():
+            break
+    raise DemoStuck(f"packs wait for a receipt: {fleet.outbox_trouble or fleet.progress()}")
 
 
 def _measure(fleet: Fleet, story: Story, lives: dict[str, Iterator[Interval]], step: int) -> None:

@@ -48,16 +48,20 @@ MENDABLE: Final = (
     UnreadableFile,
     UnusableSettings,
 )
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+# The disk is full, a quota is used up, or a file may not grow any further (`ulimit -f`).
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def in_one_line(error: Exception) -> str | None:
     """What to tell the operator, or None if this is not for the operator to mend."""
     if isinstance(error, OSError) and error.errno in _FULL:
-        return f"no space is left on the disk: {error.filename or 'free some and start again; nothing is lost'}"
+        where = f" of {error.filename}" if error.filename else ""
+        return f"no space is left on the disk{where}: free some and start again; nothing is lost"
     if isinstance(error, MENDABLE):
         return " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, sqlalchemy.exc.OperationalError):
+        return f"the database: {' '.join(str(error.orig).split())}"
+    if type(error) is sqlalchemy.exc.DatabaseError:  # SQLite's word for a file that is none of its own, or damaged
         return f"the database: {' '.join(str(error.orig).split())}"
     if isinstance(error, OSError):
         return " ".join(str(error).split())

@@ -65,6 +65,10 @@ class Rehearsal(Platform):
             receipts=(self.keys.public_key(Use.RECEIPTS),), commands=(self.keys.public_key(Use.COMMANDS),)
         )
 
+    def is_ready(self) -> bool:
+        """Does every check of `/readyz` pass?"""
+        return all(check() for check in self._checks.values())
+
     def wait_until_decided(self, device_id: str, seq: int, *, timeout_s: float) -> bool:
         """Has the unit's number `seq` been decided, after `timeout_s` at most without any answer of the ledger?"""
         answered = self._announced.answered

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from services.clock import SimulatedClock, SystemClock
-from services.embedded import Platform
+from services.embedded import Platform, UnusableSettings
 from services.faces import Service
 from services.observability import configure_logging
 from services.rehearsal import Rehearsal
@@ -30,6 +30,8 @@ from services.settings import Settings
 from services.upkeep import require_same_schema, verify
 
 DISK_BYTES_MIN: Final = 200_000_000
+PROBE_BYTES: Final = 1_000_000
+"""A disk that does not take so many is full: SQLite writes a batch of entries in fewer."""
 WIDE: Final = 140
 """Columns of a table that nobody looks at on a terminal."""
 OUTCOMES: Final = {
@@ -68,7 +70,7 @@ def show_demo(settings: Settings, *, homes: int, days: int, pace: float | None, 
     clock = SimulatedClock(demo.first_moment_s())
     chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS})
     configure_logging(level=logging.ERROR)
-    with Rehearsal(chosen, clock, on_open=lambda: _make_room(folder)) as platform:
+    with _full_disk_named(folder), Rehearsal(chosen, clock, on_open=lambda: _make_room(folder)) as platform:
         with _bars() as show:
             summary = demo.demo(platform, homes=homes, days=days, folder=folder / "units", pace=pace, on_progress=show)
         clock.run()
@@ -90,6 +92,21 @@ def _make_room(folder: Path) -> None:
         if previous.exists():
             shutil.rmtree(previous)
         folder.rename(previous)
+
+
+@contextmanager
+def _full_disk_named(folder: Path) -> Iterator[None]:
+    """Have a failure for want of space say so: a caller over HTTP, for one, is told only that it failed.
+
+    Raises OSError instead of what happened if `folder` takes no more.
+    """
+    try:
+        yield
+    except Exception:
+        if folder.exists():
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(PROBE_BYTES))
+        raise
 
 
 def _print_demo(summary: dict[str, Any], as_json: bool) -> None:
@@ -155,7 +172,8 @@ def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) ->
         _say(f"{unreadable.file}:{unreadable.line}: {unreadable.reason}")
     with _temporary_folder(settings.data_dir) as folder, _bars() as show:
         chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS, "http_port": 0, "mqtt_port": 0})
-        with Rehearsal(chosen, SimulatedClock(replay.first_moment_s(measured))) as platform:
+        clock = SimulatedClock(replay.first_moment_s(measured))
+        with _full_disk_named(folder), Rehearsal(chosen, clock) as platform:
             replayed = replay.replay(
                 platform,
                 measured,
@@ -194,7 +212,9 @@ def _print_replay(summary: dict[str, Any], as_json: bool) -> None:
 
 
 def serve(settings: Settings, service: str) -> None:
-    """Run one service, or all, until Ctrl-C or SIGTERM."""
+    """Run one service, or all, until Ctrl-C or SIGTERM. Raises UnusableSettings for a simulated clock."""
+    if settings.clock == "simulated":
+        raise UnusableSettings("SPARKS_CLOCK=simulated: only the demo and a replay may run a simulated clock")
     configure_logging()
     services = frozenset(Service) if service == "all" else frozenset({Service.named(service)})
     with Platform(settings, SystemClock(), services=services) as platform:

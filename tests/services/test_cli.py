@@ -88,6 +88,33 @@ def test_a_setting_that_does_not_exist_is_one_line(monkeypatch: pytest.MonkeyPat
     assert "did you mean SPARKS_HTTP_PORT" in done.stderr
 
 
+def test_a_simulated_clock_is_not_for_a_platform_that_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARKS_CLOCK", "simulated")
+
+    done = CliRunner().invoke(app, ["serve", "all"])
+
+    assert (done.exit_code, len(done.stderr.strip().splitlines())) == (1, 1)
+    assert "only the demo and a replay" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("words", [["demo", "--homes", "1", "--once"], ["serve", "all"], ["ledger", "verify"]])
+def test_a_file_that_is_no_database_is_one_line_and_left_as_it_is(
+    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARKS_HTTP_PORT", "0")
+    monkeypatch.setenv("SPARKS_MQTT_PORT", "0")
+    folder = tmp_path / "data" / ("demo" if words[0] == "demo" else "")
+    (folder / "keys").mkdir(parents=True, mode=0o700)
+    (folder / "sparks.db").write_bytes(b"what somebody else keeps here" * 1_000)
+
+    done = CliRunner().invoke(app, words)
+
+    assert (done.exit_code, len(done.stderr.strip().splitlines())) == (1, 1)
+    assert "file is not a database" in done.stderr
+    assert (folder / "sparks.db").read_bytes() == b"what somebody else keeps here" * 1_000
+
+
 def test_ledger_verify_says_what_it_found(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data", http_port=0, mqtt_port=0)
     with Platform(settings, SystemClock()):

@@ -1,5 +1,7 @@
 """Who may call what, and what a repeated or malformed call is told."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.story.outsider.api import FORGOTTEN, HTTP, Api, problem, published_keys
@@ -133,6 +135,34 @@ def test_secrets_are_shown_once(stage: Stage) -> None:
     assert told["items"][0]["mqtt_password"]
     assert not retold["items"][0].get("mqtt_password")
     assert retold["code"] == "secret_already_shown"
+
+
+def test_of_many_equal_calls_at_once_one_is_shown_the_secret_and_the_others_wait_or_are_told(stage: Stage) -> None:
+    retailer = {"name": "Hasty", "terminals": ["HASTY1"]}
+    with ThreadPoolExecutor(8) as many:
+        answers = list(many.map(lambda _: stage.operator.post("/v1/retailers", retailer, key="hasty"), range(8)))
+    done = [answer.json() for answer in answers if answer.status_code == 201]
+
+    assert {problem(answer) for answer in answers if answer.status_code != 201} <= {(409, "request_in_progress")}
+    assert len([answer for answer in done if answer.get("client_secret")]) == 1
+    assert len({answer["retailer_id"] for answer in done}) == 1
+
+
+def test_of_two_bodies_at_once_with_one_key_only_one_is_done(stage: Stage) -> None:
+    with ThreadPoolExecutor(8) as many:
+        answers = list(
+            many.map(
+                lambda cents: stage.operator.post(
+                    "/v1/reserve-deposits", DEPOSIT | {"amount_cents": cents}, key="two-bodies"
+                ),
+                [1, 2] * 4,
+            )
+        )
+    refused = {problem(answer) for answer in answers if answer.status_code != 201}
+
+    assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
+    assert refused <= {(422, "idempotency_key_reused"), (409, "request_in_progress")}
+    assert (422, "idempotency_key_reused") in refused
 
 
 def test_a_registration_says_which_of_its_devices_failed(stage: Stage) -> None:
