@@ -28,6 +28,7 @@ from services.ledger.local import LocalLedger
 from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.queries import Queries
 from services.observability import count_requests, observability_router
+from services.operations.keyring import KeyMetrics
 from services.operations.office import Office
 from services.operations.routes import operations_router
 from services.setaside import instructions
@@ -98,6 +99,7 @@ class Faces:
         count_requests(answered, registry=registry)
         if Service.OPERATIONS in services:
             Clients(self.engine, self.keys).admit_operator()
+            registry.register(KeyMetrics(self.ledger, self.clock))
         documented = _application([common, *self._routers(frozenset(Service))])
         answered.openapi = documented.openapi  # type: ignore[method-assign]
         return answered
@@ -139,6 +141,7 @@ class Faces:
             answers=Answers(self.engine, self.clock),
             accounts=self.accounts or TableAccounts(self.engine),
             instruct=self._instruct,
+            programme=programmes.load(PROGRAMME),
         )
 
     def _instruct(self, told: Sequence[Instruction]) -> None:

@@ -109,6 +109,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "approved_twice": 422,
     "approver_not_member": 422,
     "unknown_member": 404,
+    "unknown_proposal": 404,
     "member_exists": 409,
     "invalid_member": 422,
     "unknown_role": 422,

@@ -6,7 +6,7 @@ than one ledger command. Refuses to know what a call does.
 
 from services.idempotency.answers import SECRET_ALREADY_SHOWN, Answer, Answers
 from services.idempotency.asked import Asked, asked_by, asked_by_anyone, keyed_digest, part_of
-from services.idempotency.outcomes import outcome_of
+from services.idempotency.outcomes import outcome_of, rejected
 
 __all__ = [
     "SECRET_ALREADY_SHOWN",
@@ -18,4 +18,5 @@ __all__ = [
     "keyed_digest",
     "outcome_of",
     "part_of",
+    "rejected",
 ]

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from sqlalchemy import Engine
 
 from contracts.commands import Command, Request
+from contracts.programmes import Programme
 from contracts.wire.receipts import Instruction
 from services.broker.accounts import BrokerAccounts
 from services.clock import Clock
@@ -33,6 +34,7 @@ class Office:
     answers: Answers
     accounts: BrokerAccounts
     instruct: Instruct
+    programme: Programme
     random_bytes: Callable[[int], bytes] = os.urandom
 
     def ask(self, asked: Asked, command: Command) -> Accepted:

@@ -9,11 +9,13 @@ from contracts import state
 from contracts.commands import (
     AdmitRetailer,
     AttestIdentity,
+    AttestRetailer,
     CancelEvent,
     DeclareEvent,
     DepositReserve,
     PublishSignal,
 )
+from contracts.participation import UNVERIFIED
 from contracts.state import Signal
 from contracts.units import MICRO_CAD_PER_CENT
 from services import calls
@@ -26,6 +28,7 @@ from services.operations.office import Office
 from services.operations.shapes import (
     AdmittedRetailer,
     Attested,
+    AttestedRetailer,
     DeclaredEvent,
     Deposit,
     Deposited,
@@ -35,7 +38,11 @@ from services.operations.shapes import (
     NewEvent,
     NewRetailer,
     PublishedSignal,
+    Retailer,
+    RetailerId,
+    RetailerIdentity,
 )
+from services.problems import Problem
 
 RETAILER_ID_LENGTH: Final = 15
 """ISO 8583 DE 42, of A-Z and 0-9."""
@@ -47,17 +54,13 @@ def programme_router(office: Office) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["programme"], dependencies=[Depends(caller)])
     asking: Any = Depends(asked_by(caller))
     _add_value(router, office, asking)
+    _add_retailers(router, office, asking)
     _add_signals(router, office, asking)
     return router
 
 
 def _add_value(router: APIRouter, office: Office, asking: Any) -> None:
-    """Who takes sparks, what funds them, who may spend."""
-
-    @router.post("/retailers", status_code=201, response_model=AdmittedRetailer, responses=calls.keyed())
-    def admit_retailer(body: NewRetailer, asked: Asked = asking) -> Response:
-        """Admit a retailer with its terminals; the client's secret is shown in the first answer only."""
-        return office.answers.answer(asked, lambda: _admit_retailer(office, asked, body))
+    """What funds sparks, and who may spend them."""
 
     @router.post("/reserve-deposits", status_code=201, responses=calls.keyed())
     def deposit(body: Deposit, asked: Asked = asking) -> Deposited:
@@ -80,6 +83,35 @@ def _add_value(router: APIRouter, office: Office, asking: Any) -> None:
         accepted = office.ask(asked, AttestIdentity(customer_id, body.level, body.provider, body.expires_at))
         return Attested(
             customer_id=customer_id,
+            level=body.level,
+            expires_at=rfc3339(body.expires_at),
+            entry_index=accepted.index,
+        )
+
+
+def _add_retailers(router: APIRouter, office: Office, asking: Any) -> None:
+    """Who takes sparks, and who vouches for them."""
+
+    @router.post("/retailers", status_code=201, response_model=AdmittedRetailer, responses=calls.keyed())
+    def admit_retailer(body: NewRetailer, asked: Asked = asking) -> Response:
+        """Admit a retailer with its terminals; the client's secret is shown in the first answer only."""
+        return office.answers.answer(asked, lambda: _admit_retailer(office, asked, body))
+
+    @router.get("/retailers/{retailer_id}", responses=calls.signed_in("unknown_retailer"))
+    def show_retailer(retailer_id: RetailerId) -> Retailer:
+        """A retailer as admitted, and how far a provider vouches for who runs it."""
+        return _retailer(office, retailer_id)
+
+    @router.post(
+        "/retailers/{retailer_id}/identity",
+        status_code=201,
+        responses=calls.keyed("unknown_retailer", "unknown_identity_level"),
+    )
+    def attest_retailer(retailer_id: RetailerId, body: RetailerIdentity, asked: Asked = asking) -> AttestedRetailer:
+        """Record a provider's word on who runs a retailer, until it expires; never the personal data itself."""
+        accepted = office.ask(asked, AttestRetailer(retailer_id, body.level, body.provider, body.expires_at))
+        return AttestedRetailer(
+            retailer_id=retailer_id,
             level=body.level,
             expires_at=rfc3339(body.expires_at),
             entry_index=accepted.index,
@@ -118,6 +150,22 @@ def _add_signals(router: APIRouter, office: Office, asking: Any) -> None:
         if known != Signal(body.intensity_mg_per_wh):
             office.ask_anew(PublishSignal(hour, body.intensity_mg_per_wh))
         return PublishedSignal(hour=rfc3339(hour), intensity_mg_per_wh=body.intensity_mg_per_wh)
+
+
+def _retailer(office: Office, retailer_id: str) -> Retailer:
+    (row,) = office.ledger.rows([state.retailer_key(retailer_id)])
+    if not isinstance(row, state.Retailer):
+        raise Problem("unknown_retailer", "There is no such retailer.")
+    is_current = office.clock.now_s() < row.identity_expires_s
+    return Retailer(
+        retailer_id=row.retailer_id,
+        name=row.name,
+        terminals=list(row.terminals),
+        bonus_bp=row.bonus_bp,
+        identity=row.identity if is_current else UNVERIFIED,
+        identity_provider=row.identity_provider or None,
+        identity_expires_at=rfc3339(row.identity_expires_s) if row.identity_expires_s else None,
+    )
 
 
 def _admit_retailer(office: Office, asked: Asked, body: NewRetailer) -> Answer:

@@ -19,6 +19,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,
 Zone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:-]{0,63}$")]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
 DeviceId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")]
+RetailerId = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,15}$")]
 QuarantineReason = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,32}$")]
 QuarantineState = Literal["open", "replay_requested", "replayed", "discarded"]
 Watts = Annotated[int, Field(ge=0, le=WATTS_MAX)]
@@ -37,7 +38,8 @@ class Shown(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def _example(**members: Any) -> ConfigDict:
+def example(**members: Any) -> ConfigDict:
+    """What OpenAPI shows as an example of the body."""
     return ConfigDict(json_schema_extra={"examples": [members]})
 
 
@@ -47,7 +49,7 @@ def _example(**members: Any) -> ConfigDict:
 class NewDevice(Shape):
     """A unit to be registered. Types are checked here; values item by item, so that one cannot refuse the others."""
 
-    model_config = _example(
+    model_config = example(
         device_id="home-0001",
         public_key=EXAMPLE_KEY,
         pv_nameplate_w=7_600,
@@ -66,7 +68,7 @@ class NewDevice(Shape):
 class NewDevices(Shape):
     """Units to be registered, each by itself: one that is wrong refuses no other."""
 
-    model_config = _example(
+    model_config = example(
         devices=[
             {
                 "device_id": "home-0001",
@@ -92,7 +94,7 @@ class RegisteredDevice(Shown):
 
 
 class RegisteredDevices(Shown):
-    model_config = _example(
+    model_config = example(
         items=[
             {
                 "device_id": "home-0001",
@@ -110,7 +112,7 @@ class RegisteredDevices(Shown):
 class Correction(Shape):
     """What was wrong about a unit; what is left out stays as it is."""
 
-    model_config = _example(pv_nameplate_w=8_200)
+    model_config = example(pv_nameplate_w=8_200)
     pv_nameplate_w: Watts | None = None
     battery_capacity_wh: WattHours | None = None
     battery_power_w: Watts | None = None
@@ -118,7 +120,7 @@ class Correction(Shape):
 
 
 class NewKey(Shape):
-    model_config = _example(public_key=EXAMPLE_KEY, from_seq=1_201)
+    model_config = example(public_key=EXAMPLE_KEY, from_seq=1_201)
     public_key: Annotated[str, Field(description="base64url of an Ed25519 key")]
     from_seq: Annotated[int, Field(ge=1, le=SEQ_MAX, description="above every number decided or waiting")]
     signature: Annotated[
@@ -157,7 +159,7 @@ EXAMPLE_DEVICE: Final = {
 
 
 class Device(Shown):
-    model_config = _example(**EXAMPLE_DEVICE)
+    model_config = example(**EXAMPLE_DEVICE)
     device_id: str
     state: Annotated[str, Field(description="active or suspended")]
     claimed: bool
@@ -174,26 +176,26 @@ class Device(Shown):
 
 
 class Devices(Shown):
-    model_config = _example(items=[EXAMPLE_DEVICE], next_cursor="aG9tZS0wMDAx")
+    model_config = example(items=[EXAMPLE_DEVICE], next_cursor="aG9tZS0wMDAx")
     items: list[Device]
     next_cursor: str | None
 
 
 class DeviceMoved(Shown):
-    model_config = _example(device_id="home-0001", state="suspended")
+    model_config = example(device_id="home-0001", state="suspended")
     device_id: str
     state: Annotated[str, Field(description="active or suspended")]
 
 
 class ClaimCode(Shown):
-    model_config = _example(claim_code="7MZ4-9KQX-20AB-WPCE", expires_at="2026-09-29T14:00:00Z")
+    model_config = example(claim_code="7MZ4-9KQX-20AB-WPCE", expires_at="2026-09-29T14:00:00Z")
     claim_code: str | None = None
     expires_at: str
     code: Annotated[str | None, Field(description="secret_already_shown: a repeat")] = None
 
 
 class KeyReplaced(Shown):
-    model_config = _example(device_id="home-0001", kid="8a1f0c2be43d5967", from_seq=1_201)
+    model_config = example(device_id="home-0001", kid="8a1f0c2be43d5967", from_seq=1_201)
     device_id: str
     kid: str
     from_seq: int
@@ -203,7 +205,7 @@ class KeyReplaced(Shown):
 
 
 class Discard(Shape):
-    model_config = _example(reason="a test signal of the installer")
+    model_config = example(reason="a test signal of the installer")
     reason: Line
 
 
@@ -221,7 +223,7 @@ EXAMPLE_QUARANTINED: Final = {
 
 
 class QuarantineItem(Shown):
-    model_config = _example(**EXAMPLE_QUARANTINED)
+    model_config = example(**EXAMPLE_QUARANTINED)
     id: str
     device_id: str
     reason: str
@@ -237,13 +239,13 @@ class QuarantineItem(Shown):
 
 
 class QuarantineItems(Shown):
-    model_config = _example(items=[EXAMPLE_QUARANTINED], next_cursor="MTc")
+    model_config = example(items=[EXAMPLE_QUARANTINED], next_cursor="MTc")
     items: list[QuarantineItem]
     next_cursor: str | None
 
 
 class QuarantineMove(Shown):
-    model_config = _example(id="17", state="replay_requested")
+    model_config = example(id="17", state="replay_requested")
     id: str
     state: str
     entry_index: int | None = None
@@ -254,7 +256,7 @@ class QuarantineMove(Shown):
 
 
 class NewRetailer(Shape):
-    model_config = _example(name="Corner Grocery", terminals=["TILL0001", "TILL0002"], bonus_bp=500)
+    model_config = example(name="Corner Grocery", terminals=["TILL0001", "TILL0002"], bonus_bp=500)
     name: Line
     terminals: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,8}$")]], Field(min_length=1, max_length=1_000)
@@ -263,7 +265,7 @@ class NewRetailer(Shape):
 
 
 class AdmittedRetailer(Shown):
-    model_config = _example(retailer_id="R4K2QW7ZT9XB3MC", client_id="retailer-r4k2qw7zt9xb3mc", client_secret="once")
+    model_config = example(retailer_id="R4K2QW7ZT9XB3MC", client_id="retailer-r4k2qw7zt9xb3mc", client_secret="once")
     retailer_id: str
     client_id: str
     client_secret: str | None = None
@@ -271,27 +273,27 @@ class AdmittedRetailer(Shown):
 
 
 class Deposit(Shape):
-    model_config = _example(amount_cents=50_000_000, reference="wire 2026-07-01/17")
+    model_config = example(amount_cents=50_000_000, reference="wire 2026-07-01/17")
     amount_cents: Annotated[int, Field(ge=1, le=CENTS_MAX)]
     reference: Line
 
 
 class Deposited(Shown):
-    model_config = _example(entry_index=4, reserve_micro_cad=500_000_000_000, at=EXAMPLE_MOMENT)
+    model_config = example(entry_index=4, reserve_micro_cad=500_000_000_000, at=EXAMPLE_MOMENT)
     entry_index: int
     reserve_micro_cad: int
     at: str
 
 
 class Identity(Shape):
-    model_config = _example(level="verified", provider="bank-id", expires_at="2031-07-01T00:00:00Z")
+    model_config = example(level="verified", provider="bank-id", expires_at="2031-07-01T00:00:00Z")
     level: Annotated[str, Field(description="unverified, verified or enhanced", max_length=32)]
     provider: Line
     expires_at: Moment
 
 
 class Attested(Shown):
-    model_config = _example(customer_id="c-1", level="verified", expires_at="2031-07-01T00:00:00Z", entry_index=9)
+    model_config = example(customer_id="c-1", level="verified", expires_at="2031-07-01T00:00:00Z", entry_index=9)
     customer_id: str
     level: str
     expires_at: str
@@ -299,7 +301,7 @@ class Attested(Shown):
 
 
 class NewEvent(Shape):
-    model_config = _example(
+    model_config = example(
         id="2026-07-01-peak",
         zone="toronto",
         start_at="2026-07-01T20:00:00Z",
@@ -318,18 +320,54 @@ class NewEvent(Shape):
 
 
 class DeclaredEvent(Shown):
-    model_config = _example(id="2026-07-01-peak", state="declared", entry_index=40)
+    model_config = example(id="2026-07-01-peak", state="declared", entry_index=40)
     id: str
     state: str
     entry_index: int
 
 
 class GridSignal(Shape):
-    model_config = _example(intensity_mg_per_wh=74)
+    model_config = example(intensity_mg_per_wh=74)
     intensity_mg_per_wh: Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class PublishedSignal(Shown):
-    model_config = _example(hour=EXAMPLE_MOMENT, intensity_mg_per_wh=74)
+    model_config = example(hour=EXAMPLE_MOMENT, intensity_mg_per_wh=74)
     hour: str
     intensity_mg_per_wh: int
+
+
+class RetailerIdentity(Shape):
+    model_config = example(level="verified", provider="Ontario Business Registry", expires_at="2031-07-01T00:00:00Z")
+    level: Annotated[str, Field(description="unverified, verified or enhanced", max_length=32)]
+    provider: Line
+    expires_at: Moment
+
+
+class Retailer(Shown):
+    model_config = example(
+        retailer_id="R4K2QW7ZT9XB3MC",
+        name="Corner Grocery",
+        terminals=["TILL0001", "TILL0002"],
+        bonus_bp=500,
+        identity="verified",
+        identity_provider="Ontario Business Registry",
+        identity_expires_at="2031-07-01T00:00:00Z",
+    )
+    retailer_id: str
+    name: str
+    terminals: list[str]
+    bonus_bp: int
+    identity: Annotated[str, Field(description="unverified, verified or enhanced; past its expiry: unverified")]
+    identity_provider: str | None
+    identity_expires_at: str | None
+
+
+class AttestedRetailer(Shown):
+    model_config = example(
+        retailer_id="R4K2QW7ZT9XB3MC", level="verified", expires_at="2031-07-01T00:00:00Z", entry_index=9
+    )
+    retailer_id: str
+    level: str
+    expires_at: str
+    entry_index: int

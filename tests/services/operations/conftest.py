@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from contracts import programmes
 from contracts.wire import signatures
 from contracts.wire.receipts import Instruction
 from services import problems
@@ -141,5 +142,6 @@ def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
             answers=Answers(books.engine, books.clock),
             accounts=TableAccounts(books.engine),
             instruct=instruct,
+            programme=programmes.load(),
         )
         yield Desk(app=app_of(office), office=office, books=books, instructions=told)

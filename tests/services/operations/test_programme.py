@@ -47,6 +47,24 @@ def test_a_retailer_asked_for_twice_is_one_and_its_secret_is_shown_once(desk):
     assert len(desk.books.ledger.find("retailer")) == 1
 
 
+def test_a_provider_vouches_for_a_retailer_until_a_moment(desk):
+    path = f"/v1/retailers/{desk.programme.post('/v1/retailers', RETAILER).json()['retailer_id']}"
+    assert desk.programme.get(path).json()["identity"] == "unverified"
+    expires_s = desk.clock.now_s() + HOUR_S
+    body = {"level": "verified", "provider": "registry", "expires_at": rfc3339(expires_s)}
+
+    assert desk.programme.post(f"{path}/identity", body).status_code == 201
+
+    shown = desk.programme.get(path).json()
+    assert (shown["identity"], shown["identity_provider"]) == ("verified", "registry")
+    assert shown["identity_expires_at"] == rfc3339(expires_s)
+    desk.clock.advance_to(expires_s)
+    assert desk.programme.get(path).json()["identity"] == "unverified"
+    assert code_of(desk.programme.get("/v1/retailers/NONE")) == (404, "unknown_retailer")
+    royal = {**body, "level": "royal"}
+    assert code_of(desk.programme.post(f"{path}/identity", royal)) == (422, "unknown_identity_level")
+
+
 def test_a_deposit_is_counted_once_however_often_it_is_sent(desk):
     body = {"amount_cents": 12_345, "reference": "wire 17"}
 
