@@ -136,18 +136,22 @@ def first_reads(command: Command) -> tuple[str, ...]:
 
 
 def second_reads(view: View, command: Command) -> tuple[str, ...]:
-    """Keys that follow from what the first reads found: those of a unit's holder."""
+    """Keys that follow from what the first reads found: those of a unit's holder, and of a day that it begins."""
     if not isinstance(command, RecordPack):
         return ()
     unit = view.get(state.unit_key(command.device_id))
-    if not isinstance(unit, Unit) or unit.holder is None:
+    if not isinstance(unit, Unit):
         return ()
+    days = recording.days_begun(view, command)
+    if unit.holder is None:
+        return days
     account = state.account_key(Asset.SPARK, accounts.customer(unit.holder))
     return (
         state.customer_key(unit.holder),
         state.earnings_key(unit.holder),
         state.avoided_key(unit.holder),
         account,
+        *days,
     )
 
 

@@ -12,7 +12,7 @@ from contracts.commands import DecideAgain, DeclareLost, RecordPack
 from contracts.effects import Draft, Effects, Reason, Rejected
 from contracts.metering import Refusal
 from contracts.rewards import Judged
-from contracts.state import Decided, Meter, Unit
+from contracts.state import Decided, Meter, Unit, View
 from contracts.units import UnixSeconds
 from contracts.wire import cose, packs
 from contracts.wire.packs import BadPack, GapPack, Pack
@@ -95,6 +95,15 @@ def content_of(message: bytes) -> Pack | GapPack | BadPack | None:
     """What a message says, its signature aside; None if it is no COSE_Sign1 of the profile."""
     sign1 = cose.parse(message, content_type=cose.SENML_CBOR)
     return packs.read(sign1.payload) if isinstance(sign1, cose.Sign1) else None
+
+
+def days_begun(view: View, command: RecordPack) -> tuple[str, ...]:
+    """Key of the local day in which the pack begins, if the unit's meter is not on it."""
+    content, meter = content_of(command.message), view.get(state.meter_key(command.device_id))
+    if not isinstance(content, Pack):
+        return ()
+    day = view.programme.local_day(content.intervals[0].start_s)
+    return () if isinstance(meter, Meter) and meter.day == day else (state.day_key(command.device_id, day),)
 
 
 def next_seq(meter: Meter) -> int:

@@ -38,7 +38,8 @@ class Judged:
 
     def by_rule(self) -> dict[str, MicroSparks]:
         """The whole pack's award by rule."""
-        return {rule: sum(award.micro_sparks[place] for award in self.awards) for place, rule in enumerate(RULES)}
+        by_rule = zip(*(award.micro_sparks for award in self.awards), strict=True)
+        return dict(zip(RULES, map(sum, by_rule), strict=True))
 
     def micro_sparks(self) -> MicroSparks:
         """The whole pack's award."""

@@ -4,9 +4,9 @@ Owns the difference between SQLite and PostgreSQL, and what their failures are c
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -14,9 +14,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, event, exc
+from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, event, exc, literal
 from sqlalchemy.engine import URL, make_url
 from sqlmodel import Session
+
+T = TypeVar("T")
 
 SQLITE: Final = "sqlite"
 BUSY_S_MAX: Final = 10
@@ -83,9 +85,21 @@ def transaction(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """Give a session that only reads; on SQLite it sees one moment and waits for nobody."""
-    with translated(), Session(engine) as session:
+    """Give a session that only reads and waits for nobody: SQLite shows it one moment, PostgreSQL one a statement."""
+    # As READ COMMITTED would, without a round trip to begin and one to end.
+    reader = engine if is_sqlite(engine) else engine.execution_options(isolation_level="AUTOCOMMIT")
+    with translated(), Session(reader) as session:
         yield session
+
+
+def among(connection: Connection, column: ColumnElement[T], values: Collection[T]) -> ColumnElement[bool]:
+    """Say that `column` is one of `values`, of which there may be many.
+
+    PostgreSQL takes them as one array: a parameter for each would cost more than the query.
+    """
+    if connection.dialect.name == SQLITE:
+        return column.in_(values)
+    return column == any_(literal(list(values), ARRAY(column.type)))
 
 
 def is_sqlite(engine: Engine) -> bool:

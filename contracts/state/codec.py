@@ -61,5 +61,5 @@ def due_s(row: Row) -> UnixSeconds | None:
     return row.expires_s if isinstance(row, Purchase) and row.state == "authorized" else None
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if type(value) is list else value
+def _frozen(values: list[Any]) -> tuple[Any, ...]:
+    return tuple([_frozen(value) if type(value) is list else value for value in values])

@@ -31,14 +31,8 @@ def decode(data: bytes) -> Any:
 
     Arrays become lists. Nesting deeper than DEPTH_MAX is refused.
     """
+    value = load(data)
     try:
-        value = cbor2.loads(
-            data,
-            max_depth=DEPTH_MAX,
-            allow_indefinite=False,
-            semantic_decoders=_TAG_DECODERS,
-            tag_hook=_refuse_tag,
-        )
         # cbor2 writes the shortest heads and keeps the order of keys: where that order is right, it says enough.
         canonical = cbor2.dumps(value) if _is_plain(value) else encode(value)
     except (cbor2.CBORError, TypeError) as error:
@@ -46,6 +40,20 @@ def decode(data: bytes) -> Any:
     if canonical != data:
         raise NotDeterministic("the bytes are not the shortest form of their value")
     return value
+
+
+def load(data: bytes) -> Any:
+    """Return the value of `data`, deterministic or not; raise NotDeterministic if it is of no kind that is read here."""
+    try:
+        return cbor2.loads(
+            data,
+            max_depth=DEPTH_MAX,
+            allow_indefinite=False,
+            semantic_decoders=_TAG_DECODERS,
+            tag_hook=_refuse_tag,
+        )
+    except (cbor2.CBORError, TypeError) as error:
+        raise NotDeterministic(str(error)) from error
 
 
 remembered: Final = lru_cache(1_024)(decode)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
-from contracts.wire import signatures
+from contracts.wire import packs, signatures
 from contracts.wire.cbor import NotDeterministic, decode, encode, remembered
 
 SENML_CBOR: Final = 112
@@ -74,10 +74,11 @@ def _parsed(message: bytes, content_type: int) -> Sign1 | Flaw:
         if not _are_parts(parts):
             return Flaw.MALFORMED_COSE
         protected, _, payload, signature = parts
-        header, content = remembered(protected), remembered(payload)
+        header = remembered(protected)
+        is_sound = _is_header(header, content_type) and _is_payload(payload, content_type)
     except NotDeterministic:
         return Flaw.MALFORMED_COSE
-    if not _is_header(header, content_type) or (content_type == SENML_CBOR and not _is_pack_shaped(content)):
+    if not is_sound:
         return Flaw.MALFORMED_COSE
     alg = header[_ALG]
     if alg not in (EDDSA, ED25519):
@@ -122,6 +123,14 @@ def _is_header(header: Any, content_type: int) -> bool:
     )
 
 
-def _is_pack_shaped(content: Any) -> bool:
-    """Whether this is a SenML pack as far as the profile asks: a non-empty array of maps."""
+def _is_payload(payload: bytes, content_type: int) -> bool:
+    """Whether this is what the profile asks of a payload; raise NotDeterministic if it is not deterministic CBOR.
+
+    A SenML pack is, as far as the profile asks, a non-empty array of maps.
+    """
+    if content_type == SENML_CBOR and packs.read_as_written(payload) is not None:
+        return True
+    content = remembered(payload)
+    if content_type != SENML_CBOR:
+        return True
     return type(content) is list and bool(content) and all(type(record) is dict for record in content)

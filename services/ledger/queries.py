@@ -57,7 +57,7 @@ class Queries:
         others = [key for key in keys if not key.startswith(PACK_PREFIX)]
         with self._reading() as session:
             for start in range(0, len(others), KEYS_MAX):
-                wanted = STATE.c.key.in_(others[start : start + KEYS_MAX])
+                wanted = database.among(session.connection(), STATE.c.key, others[start : start + KEYS_MAX])
                 for key, data in session.execute(select(STATE.c.key, STATE.c.value).where(wanted)):
                     found[key] = data
             for key in keys:

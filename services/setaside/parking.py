@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from contracts.units import UnixSeconds
+from services.database import among
 from services.setaside.batches import chunks, insert_into
 from services.setaside.tables import ParkedRow
 
@@ -53,7 +54,8 @@ def hashes_at(connection: Connection, places: Collection[tuple[str, int]]) -> di
     hashes: dict[tuple[str, int], bytes] = {}
     for some in chunks(sorted(places)):
         query = select(*_PLACE, _PARKED.c.sha256).where(
-            _PARKED.c.device_id.in_({device_id for device_id, _ in some}), _PARKED.c.seq.in_({seq for _, seq in some})
+            among(connection, _PARKED.c.device_id, {device_id for device_id, _ in some}),
+            among(connection, _PARKED.c.seq, {seq for _, seq in some}),
         )
         hashes.update(((row[0], row[1]), row[2]) for row in connection.execute(query))
     return {place: sha256 for place, sha256 in hashes.items() if place in places}
@@ -80,9 +82,10 @@ def next_of(connection: Connection, seq_by_device: Mapping[str, int]) -> list[Pa
     found: list[Parked] = []
     wanted = list(seq_by_device.items())
     for some in chunks(wanted):
-        query = select(_PARKED).where(_PARKED.c.device_id.in_([device_id for device_id, _ in some]))
-        seqs = {seq for _, seq in some}
-        query = query.where(_PARKED.c.seq.in_(seqs))
+        query = select(_PARKED).where(
+            among(connection, _PARKED.c.device_id, [device_id for device_id, _ in some]),
+            among(connection, _PARKED.c.seq, {seq for _, seq in some}),
+        )
         found += [pack for pack in _read(connection, query) if seq_by_device[pack.device_id] == pack.seq]
     return found
 
@@ -117,7 +120,7 @@ def seqs_by_device(connection: Connection, device_ids: Sequence[str]) -> dict[st
     """Return the numbers that wait, in order, by unit; a unit of which none does is left out."""
     found: dict[str, tuple[int, ...]] = {}
     for some in chunks(list(device_ids)):
-        query = select(_PARKED.c.device_id, _PARKED.c.seq).where(_PARKED.c.device_id.in_(some))
+        query = select(_PARKED.c.device_id, _PARKED.c.seq).where(among(connection, _PARKED.c.device_id, some))
         rows = connection.execute(query.order_by(_PARKED.c.device_id, _PARKED.c.seq))
         for device_id, of_unit in groupby(rows, key=itemgetter(0)):
             found[device_id] = tuple(seq for _, seq in of_unit)
@@ -128,7 +131,7 @@ def highest_seqs(connection: Connection, device_ids: Sequence[str]) -> dict[str,
     """Return the highest number that waits, by unit; a unit of which none does is left out."""
     highest: dict[str, int] = {}
     for some in chunks(list(device_ids)):
-        query = select(_PARKED.c.device_id, func.max(_PARKED.c.seq)).where(_PARKED.c.device_id.in_(some))
+        query = select(_PARKED.c.device_id, func.max(_PARKED.c.seq)).where(among(connection, _PARKED.c.device_id, some))
         highest.update((row[0], row[1]) for row in connection.execute(query.group_by(_PARKED.c.device_id)))
     return highest
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, func, select, update
 
 from contracts.units import UnixSeconds
+from services.database import among
 from services.setaside.batches import chunks, insert_into
 from services.setaside.tables import QuarantineRow
 
@@ -100,7 +101,7 @@ def refusals_after(connection: Connection, seq_by_device: Mapping[str, int]) -> 
     found: dict[str, list[tuple[int, str]]] = {}
     for some in chunks(sorted(seq_by_device.items())):
         query = select(_QUARANTINE.c.device_id, _QUARANTINE.c.seq, _QUARANTINE.c.reason).where(
-            _QUARANTINE.c.device_id.in_([device_id for device_id, _ in some]),
+            among(connection, _QUARANTINE.c.device_id, [device_id for device_id, _ in some]),
             _QUARANTINE.c.entry_index.is_not(None),
             _QUARANTINE.c.seq > min(seq for _, seq in some),
         )

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from services.database import among
 from services.setaside.batches import chunks, insert_into
 from services.setaside.tables import MessageCountRow, ReceiptSentRow
 
@@ -40,6 +41,6 @@ def receipts_of(connection: Connection, device_ids: Sequence[str]) -> dict[str, 
     """Return up to which number each of these units has a receipt; a unit that has none is left out."""
     found: dict[str, int] = {}
     for some in chunks(list(device_ids)):
-        query = select(_RECEIPTS).where(_RECEIPTS.c.device_id.in_(some))
+        query = select(_RECEIPTS).where(among(connection, _RECEIPTS.c.device_id, some))
         found.update((row.device_id, row.seq) for row in connection.execute(query))
     return found
