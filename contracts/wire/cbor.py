@@ -43,7 +43,7 @@ def decode(data: bytes) -> Any:
 
 
 def load(data: bytes) -> Any:
-    """Return the value of `data`, deterministic or not; raise NotDeterministic if it is of no kind that is read here."""
+    """Return the value of `data`, deterministic or not; raise NotDeterministic for what is no CBOR or not read here."""
     try:
         return cbor2.loads(
             data,

@@ -140,9 +140,11 @@ def message_hash(message: bytes) -> bytes:
 @lru_cache(REMEMBERED)
 def read(payload: bytes) -> Pack | GapPack | BadPack:
     """Return what `payload` says; whatever it is, nothing is raised. Remembered, like a message's parts."""
-    pack = read_as_written(payload)
-    if pack is not None:
-        return pack
+    return read_as_written(payload) or read_by_records(payload)
+
+
+def read_by_records(payload: bytes) -> Pack | GapPack | BadPack:
+    """`read`, looking at every record of whatever was sent."""
     try:
         records = remembered(payload)
     except NotDeterministic:
@@ -374,7 +376,7 @@ def _supposed_pack(records: Any) -> Pack | None:
         and _TIME_ABSOLUTE_MIN <= start_s <= _INTEGER_MAX
         and 0 < duration_s <= _INTERVAL_S_PLAIN_MAX
         and len(prev[_DATA]) == _HASH_LENGTH
-        and -_INTEGER_MAX <= min(values)
+        and min(values) >= -_INTEGER_MAX
         and max(values) <= ENERGY_WH_MAX
         and (width == len(FLOWS) or all(0 <= soc_pct <= 100 for soc_pct in values[len(FLOWS) :: width]))
     )

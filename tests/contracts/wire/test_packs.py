@@ -19,6 +19,8 @@ from contracts.wire.packs import (
     is_device_id,
     message_hash,
     read,
+    read_as_written,
+    read_by_records,
     write,
 )
 
@@ -84,6 +86,35 @@ def test_the_order_of_records_after_the_base_means_nothing(pack: Pack, data: st.
     first, *rest = records_of(pack)
 
     assert read(encode([first, *data.draw(st.permutations(rest))])) == pack
+
+
+@given(packs())
+def test_what_was_written_is_read_as_written(pack: Pack) -> None:
+    assert read_as_written(write(pack)) == read_by_records(write(pack)) == pack
+
+
+@given(pack=packs() | GAP_PACKS, data=st.data())
+def test_a_byte_that_changed_is_read_alike_with_and_without_the_short_way(
+    pack: Pack | GapPack, data: st.DataObject
+) -> None:
+    payload = bytearray(write(pack))
+    place = data.draw(st.integers(0, len(payload) - 1))
+    payload[place] = data.draw(st.integers(0, 255))
+
+    assert read(bytes(payload)) == read_by_records(bytes(payload))
+
+
+@given(
+    pack=packs() | GAP_PACKS, value=st.sampled_from([True, 1.0, -1, 2**53 + 1, 2**64, b"", "1", None]), data=st.data()
+)
+def test_a_value_of_another_kind_is_read_alike_with_and_without_the_short_way(
+    pack: Pack | GapPack, value: object, data: st.DataObject
+) -> None:
+    records = records_of(pack)
+    record = data.draw(st.sampled_from(records))
+    record[data.draw(st.sampled_from(sorted(record)))] = value
+
+    assert read(encode(records)) == read_by_records(encode(records))
 
 
 def test_a_pack_has_the_agreed_records() -> None:
