@@ -88,9 +88,8 @@ def test_the_order_of_records_after_the_base_means_nothing(pack: Pack, data: st.
     assert read(encode([first, *data.draw(st.permutations(rest))])) == pack
 
 
-@given(packs())
-def test_what_was_written_is_read_as_written(pack: Pack) -> None:
-    assert read_as_written(write(pack)) == read_by_records(write(pack)) == pack
+def test_what_was_written_is_read_as_written() -> None:
+    assert read_as_written(write(a_pack())) == read_by_records(write(a_pack())) == a_pack()
 
 
 @given(pack=packs() | GAP_PACKS, data=st.data())

@@ -27,6 +27,7 @@ def store(database_url):
     database.migrate(database_url)
     engine = database.engine(database_url)
     opened = Store(engine, contract_sets.own("ontario"))
+    opened.take_lease("this test", lambda _: False)
     yield opened
     opened.close()
     engine.dispose()
