@@ -32,9 +32,11 @@ app = typer.Typer(
 )
 ledger_app = typer.Typer(help="The ledger: verify it.", no_args_is_help=True)
 contract_app = typer.Typer(help="The contracts: run vectors against them.", no_args_is_help=True)
+receipt_app = typer.Typer(help="Receipts: check one without this platform.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure this machine, load included.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(contract_app, name="contract")
+app.add_typer(receipt_app, name="receipt")
 app.add_typer(bench_app, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
@@ -214,6 +216,28 @@ def check_contracts(
         result = {"steps": tally.steps, "agree": tally.agreed, "differ": differ, "differences": tally.differences}
         typer.echo(json.dumps(result))
     if differ:
+        raise typer.Exit(1)
+
+
+# What people keep
+
+
+@receipt_app.command("verify")
+@reported
+def verify_receipt(
+    file: Annotated[Path, typer.Argument(help="A receipt as `GET /v1/me/sparks/entries/{index}/receipt` gave it.")],
+    keys: Annotated[
+        Path | None, typer.Option(help="The keys to believe, as /log/keys serves them; else the receipt's own.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a receipt offline, with public keys only: signatures, commitments, its place, the award to the integer.
+
+    Exit code 1, and the first thing that does not hold, if anything does not.
+    """
+    from services.stage import show_receipt
+
+    if not show_receipt(file, keys, as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -31,6 +31,7 @@ from services.observability import count_requests, observability_router
 from services.operations.keyring import KeyMetrics
 from services.operations.office import Office
 from services.operations.routes import operations_router
+from services.receipts.keyring import Keyring
 from services.setaside import instructions
 from services.settings import Settings
 
@@ -106,9 +107,8 @@ class Faces:
 
     def _routers(self, services: frozenset[Service]) -> Iterator[APIRouter]:
         tokens = Tokens(self.keys.seed(Use.TOKENS), clock=self.clock, engine=self.engine)
+        log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, self.keys.public_key(Use.LOG))
         if Service.LEDGER in services:
-            public_key = self.keys.public_key(Use.LOG)
-            log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, public_key)
             yield log_router(queries_of(self.engine), log_key)
             if self.own_ledger is not None:
                 yield internal_router(self.own_ledger, self.keys.internal_token())
@@ -121,6 +121,7 @@ class Faces:
                 keys=self.keys,
                 programme=programmes.load(PROGRAMME),
                 passwords=Passwords(),
+                log_keys=Keyring(log_key, (), 0).text(),
             )
         if Service.GATEWAY in services:
             yield authorizations_router(ledger=self.ledger, tokens=tokens)

@@ -20,6 +20,7 @@ from services.keys import KeyFileUnusable
 from services.ledger.client import LedgerUnavailable
 from services.ledger.lease import AnotherWriter
 from services.ledger.opening import ClockNeedsAcceptance, OtherContracts, OtherLedger
+from services.receipts.verification import NoReceipt
 from services.replay import ReplayStuck
 from services.settings import BadSettings
 from services.upkeep import NoLedger
@@ -37,6 +38,7 @@ MENDABLE: Final = (
     KeyFileUnusable,
     LedgerUnavailable,
     NoLedger,
+    NoReceipt,
     NoVectors,
     OtherContracts,
     OtherLedger,

@@ -234,6 +234,49 @@ def show_verification(settings: Settings, *, as_json: bool) -> bool:
     return bool(report["verified"])
 
 
+def show_receipt(file: Path, keys: Path | None, *, as_json: bool) -> bool:
+    """Verify a receipt, print what holds in sentences, and return whether all does. Raises NoReceipt, OSError."""
+    from services.receipts import keyring, verification
+    from services.receipts.verification import NoReceipt, Untrue
+
+    trusted = keyring.parse(_read(keys)) if keys else None
+    if keys and trusted is None:
+        raise NoReceipt(f"{keys}: not in the form of /log/keys")
+    try:
+        given = json.loads(_read(file))
+    except (ValueError, RecursionError):
+        raise NoReceipt(f"{file}: not JSON") from None
+    try:
+        verified = verification.verify(given, trusted)
+    except NoReceipt as error:
+        raise NoReceipt(f"{file}: {error}") from None
+    except Untrue as error:
+        _say(f"DOES NOT HOLD: {error}")
+        report: dict[str, Any] = {"verified": False, "wrong": str(error)}
+    else:
+        for sentence in verified.sentences:
+            _say(sentence)
+        report = {
+            "verified": True,
+            "index": verified.index,
+            "recomputed": verified.is_recomputed,
+            "micro_sparks": verified.micro_sparks,
+            "sentences": list(verified.sentences),
+        }
+    if as_json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    return bool(report["verified"])
+
+
+def _read(file: Path) -> str:
+    from services.receipts.verification import NoReceipt
+
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise NoReceipt(f"{file}: not UTF-8 text") from None
+
+
 # How things look
 
 

@@ -14,6 +14,7 @@ from services.customers.devices import devices_router
 from services.customers.enrolment import enrolment_router
 from services.customers.passwords import Passwords
 from services.customers.profile import profile_router
+from services.customers.receipt import receipt_router
 from services.customers.sessions import sessions_router
 from services.customers.sparks import sparks_router
 from services.idempotency import Answers
@@ -31,11 +32,13 @@ def customers_router(
     keys: Keys,
     programme: Programme,
     passwords: Passwords,
+    log_keys: str,
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> APIRouter:
     """Return the router of the customers' calls (interfaces.md 3).
 
     passwords  what a hash of a password costs
+    log_keys   the text of `/log/keys`, which receipts name their keys by
     """
     router = APIRouter()
     answers = Answers(engine, clock)
@@ -59,6 +62,7 @@ def customers_router(
     )
     router.include_router(devices_router(ledger=ledger, tokens=tokens, random_bytes=random_bytes))
     router.include_router(sparks_router(ledger=ledger, tokens=tokens))
+    router.include_router(receipt_router(ledger=ledger, tokens=tokens, log_keys=log_keys))
     router.include_router(consumption_router(ledger=ledger, clock=clock, tokens=tokens, programme=programme))
     router.include_router(checkout_router(ledger=ledger, tokens=tokens, keys=keys, programme=programme))
     return router

@@ -159,6 +159,12 @@ def _entry(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any] | None:
     return None if recorded is None else wireform.of_recorded(recorded)
 
 
+def _evidence(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any] | None:
+    (index,) = arguments
+    evidence = ledger.evidence(index)
+    return None if evidence is None else wireform.of_entry_evidence(evidence)
+
+
 def _packs(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any]:
     device_id, from_s, to_s = arguments
     return [wireform.of_evidence(pack) for pack in ledger.packs(device_id, from_s=from_s, to_s=to_s)]
@@ -180,6 +186,7 @@ _CALLS: Final[dict[str, Callable[[LocalLedger, list[Any]], Any]]] = {
     "find": _find,
     "entries_of": _entries_of,
     "entry": _entry,
+    "evidence": _evidence,
     "packs": _packs,
     "refusals": _refusals,
     "head": _head,

@@ -98,6 +98,42 @@ class PackEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Proven:
+    """An entry with what it commits to, and its path under a checkpoint (RFC 6962 2.1.1, the leaf's sibling first)."""
+
+    index: int
+    entry: bytes
+    effects: bytes
+    effects_salt: bytes
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A row that an entry read, as stored, and the entry that had written it."""
+
+    key: str
+    value: bytes
+    written_by: Proven
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All there is to know of an entry: it, what it was asked, what came of it, and the rows that decided an award.
+
+    checkpoint  the newest signed note, which every path is under
+    inputs      none where nothing was awarded, or where another contract set executed it
+    """
+
+    proven: Proven
+    request: bytes
+    request_salt: bytes
+    result: bytes
+    checkpoint: bytes
+    inputs: tuple[Input, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The log as last published."""
 
@@ -136,6 +172,10 @@ class Ledger(Protocol):
 
     def entry(self, index: int) -> Recorded | None:
         """One entry, or None if the log has not that many."""
+        ...
+
+    def evidence(self, index: int) -> Evidence | None:
+        """Everything behind one entry, or None if the log has not that many."""
         ...
 
     def packs(self, device_id: str, *, from_s: UnixSeconds, to_s: UnixSeconds) -> list[PackEvidence]:

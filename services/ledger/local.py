@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contracts.commands import Request
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
-from services.ledger.client import Head, Outcome, PackEvidence, Recorded
+from services.ledger.client import Evidence, Head, Outcome, PackEvidence, Recorded
 from services.ledger.queries import Queries
 from services.ledger.writer import Writer
 
@@ -43,6 +43,9 @@ class LocalLedger:
 
     def entry(self, index: int) -> Recorded | None:
         return self._queries.entry(index)
+
+    def evidence(self, index: int) -> Evidence | None:
+        return self._queries.evidence(index)
 
     def packs(self, device_id: str, *, from_s: UnixSeconds, to_s: UnixSeconds) -> list[PackEvidence]:
         return self._queries.packs(device_id, from_s=from_s, to_s=to_s)

@@ -17,8 +17,8 @@ from contracts.wire import cbor
 from contracts.wire.packs import INTERVALS_MAX
 from services import database
 from services.database import DatabaseUnavailable
-from services.ledger import answers, checkpoints, proofs, tiles
-from services.ledger.client import Head, LedgerUnavailable, PackEvidence, Recorded
+from services.ledger import answers, checkpoints, evidence, proofs, tiles
+from services.ledger.client import Evidence, Head, LedgerUnavailable, PackEvidence, Recorded
 from services.ledger.merkle import HASH_BYTES
 from services.ledger.store import PACK_PREFIX, pack_place
 from services.ledger.tables import CHECKPOINTS, ENTRIES, PACKS, PAYLOADS, POSTINGS, STATE, TILES
@@ -34,6 +34,7 @@ class Queries:
 
     def __init__(self, engine: Engine, programme: Programme) -> None:
         self._engine = engine
+        self._programme = programme
         self._pack_span_s_max: Final = INTERVALS_MAX * programme.interval_s_max
 
     @contextmanager
@@ -98,6 +99,11 @@ class Queries:
         with self._reading() as session:
             indexes = sorted({index for (index,) in session.execute(newest)}, reverse=True)[:limit]
             return _recorded(session, indexes)
+
+    def evidence(self, index: int) -> Evidence | None:
+        """See `client.Ledger.evidence`. Costs at most the packs of one local day of the unit (`past`)."""
+        with self._reading() as session:
+            return evidence.of_entry(session, self._programme, index)
 
     # Packs
 

@@ -18,7 +18,7 @@ from contracts.commands import Request
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
 from services.ledger import wireform
-from services.ledger.client import Head, LedgerUnavailable, Outcome, PackEvidence, Recorded, Running
+from services.ledger.client import Evidence, Head, LedgerUnavailable, Outcome, PackEvidence, Recorded, Running
 from services.ledger.coalesce import Coalesced
 
 Q = TypeVar("Q")
@@ -102,6 +102,10 @@ class RemoteLedger:
     def entry(self, index: int) -> Recorded | None:
         found = self._call("entry", [index])[0]
         return None if found is None else wireform.to_recorded(found)
+
+    def evidence(self, index: int) -> Evidence | None:
+        found = self._call("evidence", [index])[0]
+        return None if found is None else wireform.to_entry_evidence(found)
 
     def packs(self, device_id: str, *, from_s: UnixSeconds, to_s: UnixSeconds) -> list[PackEvidence]:
         found = self._call("packs", [device_id, from_s, to_s])[0]

@@ -17,10 +17,13 @@ from contracts.state import Decided
 from services.ledger.client import (
     Accepted,
     Declined,
+    Evidence,
     Failed,
     Head,
+    Input,
     Outcome,
     PackEvidence,
+    Proven,
     Recorded,
     Reused,
     Running,
@@ -134,6 +137,29 @@ def of_evidence(pack: PackEvidence) -> list[Any]:
 def to_evidence(value: Sequence[Any]) -> PackEvidence:
     """What `of_evidence` wrote."""
     return PackEvidence(*value)
+
+
+def of_entry_evidence(evidence: Evidence) -> list[Any]:
+    """Everything behind one entry."""
+    inputs = [[read.key, read.value, _of_proven(read.written_by)] for read in evidence.inputs]
+    told = [evidence.request, evidence.request_salt, evidence.result, evidence.checkpoint]
+    return [_of_proven(evidence.proven), *told, inputs]
+
+
+def to_entry_evidence(value: Sequence[Any]) -> Evidence:
+    """What `of_entry_evidence` wrote."""
+    proven, request, request_salt, result, checkpoint, inputs = value
+    read = tuple(Input(key, row, _to_proven(by)) for key, row, by in inputs)
+    return Evidence(_to_proven(proven), request, request_salt, result, checkpoint, read)
+
+
+def _of_proven(proven: Proven) -> list[Any]:
+    return [proven.index, proven.entry, proven.effects, proven.effects_salt, list(proven.path)]
+
+
+def _to_proven(value: Sequence[Any]) -> Proven:
+    index, entry, effects, effects_salt, path = value
+    return Proven(index, entry, effects, effects_salt, tuple(path))
 
 
 def of_refusal(refusal: tuple[int, Decided]) -> list[Any]:

@@ -33,7 +33,15 @@ def own_logging() -> Iterator[None]:
 
 
 def test_every_command_teaches_with_help() -> None:
-    for words in (["demo"], ["replay"], ["serve"], ["broker-accounts"], ["ledger", "verify"], ["contract", "check"]):
+    for words in (
+        ["demo"],
+        ["replay"],
+        ["serve"],
+        ["broker-accounts"],
+        ["ledger", "verify"],
+        ["contract", "check"],
+        ["receipt", "verify"],
+    ):
         done = CliRunner().invoke(app, [*words, "--help"])
         assert done.exit_code == 0
         assert len(done.output) > 200

@@ -23,6 +23,7 @@ from contracts.commands import (
     AttestIdentity,
     Command,
     DepositReserve,
+    IssueClaimCode,
     RecordPack,
     RegisterUnit,
     Request,
@@ -40,9 +41,11 @@ from services.identity import Client, Clients, Scope, Tokens, oauth_router
 from services.keys import Keys, Use
 from services.ledger.client import Accepted, LedgerUnavailable
 from services.ledger.local import LocalLedger
+from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.opening import LogIdentity
 from services.ledger.queries import Queries
 from services.ledger.writer import Writer
+from services.receipts.keyring import Keyring
 
 NOON_S = 1_783_353_600  # Monday 2026-07-06 12:00 in Toronto, on-peak
 FOR_EVER_S = 4_000_000_000
@@ -198,6 +201,25 @@ class Platform:
         done = self.do(*(RecordPack(device_id, message) for message in messages))
         assert [one.result["outcome"] for one in done] == ["accepted"] * len(done)
 
+    def signed(self, pack: Pack) -> bytes:
+        """The message of a pack."""
+        return cose.build(packs.write(pack), content_type=cose.SENML_CBOR, seed=SEED)
+
+    def record_next(self, pack: Pack) -> bytes:
+        """Record a pack that must be accepted; the hash that the next one names."""
+        message = self.signed(pack)
+        (done,) = self.do(RecordPack(pack.device_id, message))
+        assert done.result["outcome"] == "accepted", done.result
+        return packs.message_hash(message)
+
+    def new_claim(self, device_id: str) -> str:
+        """Another claim code of a unit."""
+        code = claim_codes.code_from(hashlib.sha256(f"again {device_id}".encode()).digest())
+        claim_hash = claim_codes.hash_of(code)
+        assert claim_hash is not None
+        self.do(IssueClaimCode(device_id, claim_hash))
+        return code
+
 
 def _in_ascii(options: dict[str, Any]) -> dict[str, Any]:
     """JSON with escapes, as any client may send it: so even half of a surrogate pair can be sent."""
@@ -256,6 +278,7 @@ def _assemble(
 ) -> Platform:
     tokens = Tokens(keys.seed(Use.TOKENS), clock=clock, engine=engine)
     clients = Clients(engine, keys)
+    log_key = VerifierKey("sparks.example/ledger", KeyType.ED25519, keys.public_key(Use.LOG))
     app = FastAPI(title="Sparks", version="1", redirect_slashes=False)
     problems.install(app, code_by_exception={LedgerUnavailable: "ledger_unavailable"})
     app.include_router(oauth_router(tokens=tokens, clients=clients))
@@ -268,6 +291,7 @@ def _assemble(
             keys=keys,
             programme=programmes.load(),
             passwords=CHEAP,
+            log_keys=Keyring(log_key, (), 0).text(),
         )
     )
     app.include_router(authorizations_router(ledger=ledger, tokens=tokens))

@@ -1,0 +1,50 @@
+"""Everything behind one entry, out of the tables: what it commits to, its path, and the rows that decided an award."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from contracts import commands, state
+from contracts.execute import version
+from contracts.programmes import Programme
+from services.ledger import entries, past, tiles
+from services.ledger.client import Evidence, Input, Proven
+from services.ledger.tables import CHECKPOINTS, ENTRIES, PAYLOADS, TILES
+
+
+def of_entry(session: Session, programme: Programme, index: int) -> Evidence | None:
+    """The evidence of entry `index` under the newest checkpoint, or None if the tree has no such entry."""
+    newest = select(CHECKPOINTS.c.size, CHECKPOINTS.c.note).order_by(CHECKPOINTS.c.size.desc()).limit(1)
+    head = session.execute(newest).first()
+    if head is None or not 0 <= index < head.size:
+        return None
+    payload = PAYLOADS.c
+    told = select(payload.request, payload.request_salt, payload.result, ENTRIES.c.entry, ENTRIES.c.at_s)
+    joined = told.join(ENTRIES, ENTRIES.c.index == payload.index).where(payload.index == index)
+    request, request_salt, result, entry, at_s = session.execute(joined).one()
+    read: dict[str, tuple[int, state.Row]] = {}
+    if entries.from_bytes(entry).contract_version == version(programme.name):
+        command = commands.from_bytes(request).command
+        read = past.before(session, programme, command, at_s=at_s, index=index).read
+    proven = _proven(session, {index, *(by for by, _ in read.values())}, head.size)
+    inputs = (Input(key, state.to_bytes(row), proven[by]) for key, (by, row) in sorted(read.items()))
+    return Evidence(proven[index], request, request_salt, result, head.note, tuple(inputs))
+
+
+def _proven(session: Session, indexes: Iterable[int], size: int) -> dict[int, Proven]:
+    payload = PAYLOADS.c
+    query = select(ENTRIES.c.index, ENTRIES.c.entry, payload.effects, payload.effects_salt)
+    joined = query.join(PAYLOADS, payload.index == ENTRIES.c.index).where(ENTRIES.c.index.in_(indexes))
+    return {
+        index: Proven(index, entry, effects, salt, tuple(_path(session, index, size)))
+        for index, entry, effects, salt in session.execute(joined)
+    }
+
+
+def _path(session: Session, index: int, size: int) -> list[bytes]:
+    def tile(level: int, n: int) -> bytes:
+        found = session.execute(select(TILES.c.hashes).where(TILES.c.level == level, TILES.c.n == n)).scalar()
+        return found or b""
+
+    return tiles.inclusion_proof(index, size, tile)
