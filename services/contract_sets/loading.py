@@ -13,7 +13,18 @@ from typing import Any, Final
 ROOT: Final = "contracts"
 LIBRARIES: Final = frozenset(
     {
-        *("abc", "bisect", "collections", "collections.abc", "dataclasses", "enum", "functools", "hashlib", "heapq"),
+        *(
+            "abc",
+            "ast",
+            "bisect",
+            "collections",
+            "collections.abc",
+            "dataclasses",
+            "enum",
+            "functools",
+            "hashlib",
+            "heapq",
+        ),
         *("itertools", "math", "operator", "re", "struct", "tomllib", "types", "typing"),
         *("importlib.resources", "importlib.resources.abc"),  # by which a program finds its own files, never executed
         *("cbor2", "nacl", "nacl.bindings", "nacl.exceptions"),

@@ -217,7 +217,7 @@ class Copyist:
         batch.requests.append((request.id, request.digest, index))
         for leg, (asset, account, amount) in enumerate(done.postings):
             batch.postings.append((index, leg, str(asset), account, amount))
-        batch.versions.extend((key, index, data) for key, data in kept(request.command, rows))
+        batch.versions.extend((key, index, data) for key, data in kept(request.command.KIND, rows))
         for key, row in done.writes.items():
             window.written[key] = Written(index, row, rows[key])
         window.index = index + 1

@@ -154,7 +154,7 @@ class _Audit:
 
     def _compare_versions(self, index: int, done: Executed, found: dict[str, bytes]) -> None:
         rows = self._replayed.contracts.effects.row_bytes(done.effects)
-        expected = dict(kept(done.request.command, rows))
+        expected = dict(kept(done.request.command.KIND, rows))
         for key in sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)):
             self.findings.add(index, "row_versions", f"{key} is not kept as the entry left it")
 

@@ -8,15 +8,15 @@ day's. The other rows that a pack reads change seldom, and every version of them
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from contracts.commands import Command, RecordPack
+from contracts.commands import RecordPack
 
 _DAY: Final = "day/"
 _METER: Final = "meter/"
 _SELDOM: Final = ("unit/", "customer/", "events/", "signal/", _DAY, _METER)
 
 
-def kept(command: Command, rows: Mapping[str, bytes | None]) -> Iterator[tuple[str, bytes]]:
-    """The rows among those that an entry wrote (as stored) whose version is kept."""
+def kept(kind: str, rows: Mapping[str, bytes | None]) -> Iterator[tuple[str, bytes]]:
+    """The rows among those that an entry of this kind wrote (as stored) whose version is kept."""
     if command.KIND == RecordPack.KIND and not any(key.startswith(_DAY) for key in rows):
         return
     for key, data in rows.items():
