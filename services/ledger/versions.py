@@ -17,7 +17,7 @@ _SELDOM: Final = ("unit/", "customer/", "events/", "signal/", _DAY, _METER)
 
 def kept(kind: str, rows: Mapping[str, bytes | None]) -> Iterator[tuple[str, bytes]]:
     """The rows among those that an entry of this kind wrote (as stored) whose version is kept."""
-    if command.KIND == RecordPack.KIND and not any(key.startswith(_DAY) for key in rows):
+    if kind == RecordPack.KIND and not any(key.startswith(_DAY) for key in rows):
         return
     for key, data in rows.items():
         if data is not None and key.startswith(_SELDOM):
