@@ -1,6 +1,7 @@
 """Everything behind one entry, out of the tables: what it commits to, its path, and the rows that decided an award."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from sqlalchemy import select
 from sqlmodel import Session
@@ -14,7 +15,11 @@ from services.ledger.tables import CHECKPOINTS, ENTRIES, PAYLOADS, TILES
 
 
 def of_entry(session: Session, programme: Programme, index: int) -> Evidence | None:
-    """The evidence of entry `index` under the newest checkpoint, or None if the tree has no such entry."""
+    """The evidence of entry `index` under the newest checkpoint; None if the tree has none, or its request is erased.
+
+    Of an entry that other contracts than this program's executed, or before which something was erased, the inputs are
+    not told.
+    """
     newest = select(CHECKPOINTS.c.size, CHECKPOINTS.c.note).order_by(CHECKPOINTS.c.size.desc()).limit(1)
     head = session.execute(newest).first()
     if head is None or not 0 <= index < head.size:
@@ -23,10 +28,13 @@ def of_entry(session: Session, programme: Programme, index: int) -> Evidence | N
     told = select(payload.request, payload.request_salt, payload.result, ENTRIES.c.entry, ENTRIES.c.at_s)
     joined = told.join(ENTRIES, ENTRIES.c.index == payload.index).where(payload.index == index)
     request, request_salt, result, entry, at_s = session.execute(joined).one()
+    if not request:
+        return None
     read: dict[str, tuple[int, state.Row]] = {}
     if entries.from_bytes(entry).contract_version == version(programme.name):
         command = commands.from_bytes(request).command
-        read = past.before(session, programme, command, at_s=at_s, index=index).read
+        with suppress(past.Forgotten):
+            read = past.before(session, programme, command, at_s=at_s, index=index).read
     proven = _proven(session, {index, *(by for by, _ in read.values())}, head.size)
     inputs = (Input(key, state.to_bytes(row), proven[by]) for key, (by, row) in sorted(read.items()))
     return Evidence(proven[index], request, request_salt, result, head.note, tuple(inputs))

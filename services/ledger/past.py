@@ -23,6 +23,10 @@ from services.ledger.store import pack_place
 from services.ledger.tables import ENTRIES, PACKS, PAYLOADS, ROW_VERSIONS
 
 
+class Forgotten(Exception):
+    """The state before the entry cannot be told: what led to it was erased."""
+
+
 class Past:
     """`contracts.state.View` on the rows that decide an award, before entry `index`; what was read is in `read`.
 
@@ -81,7 +85,10 @@ class Past:
 
 
 def before(session: Session, programme: Programme, command: Command, *, at_s: UnixSeconds, index: int) -> Past:
-    """The state before entry `index`, which is `command`; `read` holds what executing it reads, with its versions."""
+    """The state before entry `index`, which is `command`; `read` holds what executing it reads, with its versions.
+
+    Raises Forgotten.
+    """
     if not isinstance(command, RecordPack | DecideAgain):
         return Past(session, programme, since=index, until=index)
     key = state.meter_key(command.device_id)
@@ -92,6 +99,8 @@ def before(session: Session, programme: Programme, command: Command, *, at_s: Un
         past.put_meter(key, since, meter)
     span = (_seq_of(meter), _seq_before(session, command, index))
     for pack_index, pack_at_s, request in _packs_between(session, command.device_id, *span):
+        if not request:
+            raise Forgotten
         past.begin(at_s=pack_at_s, index=pack_index)
         done = execute(past, commands.from_bytes(request).command)
         moved_on = done.writes[key] if isinstance(done, Effects) else None
@@ -113,8 +122,10 @@ def _seq_before(session: Session, command: RecordPack | DecideAgain, index: int)
     """The last number decided before the entry."""
     if isinstance(command, DecideAgain):
         # It keeps the meter, and takes no number itself.
-        ((_, meter),) = _versions(session, state.meter_key(command.device_id), since=index, until=index + 1)
-        return _seq_of(meter)
+        kept = _versions(session, state.meter_key(command.device_id), since=index, until=index + 1)
+        if not kept:
+            raise Forgotten
+        return _seq_of(kept[0][1])
     content = recording.content_of(command.message)
     return 0 if content is None or content.seq is None else content.seq - 1
 
