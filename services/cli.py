@@ -33,10 +33,12 @@ app = typer.Typer(
 ledger_app = typer.Typer(help="The ledger: verify it.", no_args_is_help=True)
 contract_app = typer.Typer(help="The contracts: run vectors against them.", no_args_is_help=True)
 receipt_app = typer.Typer(help="Receipts: check one without this platform.", no_args_is_help=True)
+member_app = typer.Typer(help="A member's copy of the ledger.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure this machine, load included.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(contract_app, name="contract")
 app.add_typer(receipt_app, name="receipt")
+app.add_typer(member_app, name="member")
 app.add_typer(bench_app, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
@@ -148,7 +150,7 @@ def replay(  # noqa: PLR0917 (each is an option of the command)
 @app.command()
 @reported
 def serve(
-    service: Annotated[str, typer.Argument(help="all, ledger, ingestion, customers, gateway or operations.")],
+    service: Annotated[str, typer.Argument(help="all, ledger, ingestion, customers, gateway, operations or member.")],
     accept_clock: Annotated[
         bool, typer.Option("--accept-clock", help="The last entry is more than a day old, and the clock is right.")
     ] = False,
@@ -191,6 +193,28 @@ def verify_ledger(as_json: Json = False) -> None:
 
     if not show_verification(load(), as_json=as_json):
         raise typer.Exit(1)
+
+
+@member_app.command("status")
+@reported
+def member_status(as_json: Json = False) -> None:
+    """How far this member's copy is, how far behind, and what disagreed; exit code 1 on a disagreement."""
+    from services.settings import load
+    from services.stage import show_member
+
+    if not show_member(load(), as_json=as_json):
+        raise typer.Exit(1)
+
+
+@member_app.command("decide")
+@reported
+def member_decide() -> None:
+    """A person has looked at what disagrees: the node tries again, and refuses again if it still does."""
+    from services.clock import SystemClock
+    from services.member.program import decide
+    from services.settings import load
+
+    typer.echo(f"{decide(load(), SystemClock())} disagreements decided: the node tries again", err=True)
 
 
 @contract_app.command("check")

@@ -5,15 +5,17 @@ Builds, starts and stops in order; decides nothing.
 
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import Final, Self
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from contracts import programmes
 from services import database
 from services.broker.accounts import BrokerAccounts, Login, TableAccounts
 from services.broker.embedded import EmbeddedBroker
@@ -26,7 +28,10 @@ from services.ingestion.program import Identity, Ingestion
 from services.ingestion.sources.mqtt import endpoint
 from services.keys import Credentials, Keys, Use
 from services.ledger.client import Ledger
+from services.ledger.finality import Collector
 from services.ledger.local import LocalLedger
+from services.ledger.members import Members
+from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.opening import LogIdentity
 from services.ledger.queries import Queries
 from services.ledger.remote import RemoteLedger
@@ -100,10 +105,10 @@ class Platform(AbstractContextManager["Platform"]):
     def _start(self) -> None:
         self._check_settings()
         settings = self.settings
-        listening = self._stack.enter_context(_listen(settings.http_host, settings.http_port, "SPARKS_HTTP_PORT"))
+        listening = self._stack.enter_context(listen(settings.http_host, settings.http_port, "SPARKS_HTTP_PORT"))
         if self._has_own_broker:
             # The broker opens it again in a moment; whether it can is to be known before anything is written.
-            _listen(BROKER_HOST, settings.mqtt_port, "SPARKS_MQTT_PORT").close()
+            listen(BROKER_HOST, settings.mqtt_port, "SPARKS_MQTT_PORT").close()
         port = listening.getsockname()[1]
         self.base_url = f"http://{self.settings.http_host}:{port}"
         self._on_open()
@@ -185,8 +190,17 @@ class Platform(AbstractContextManager["Platform"]):
         self._status = lambda: STATUS_BY_ROLE[writer.role]
         self._checks["ledger"] = lambda: writer.role is not Role.UNAVAILABLE
         self._checks["clock"] = lambda: not writer.is_clock_adrift()
-        self._own_ledger = self._ledger_of(writer, queries_of(self.engine))
+        queries = queries_of(self.engine)
+        self._start_collecting(queries)
+        self._own_ledger = self._ledger_of(writer, queries)
         return self._own_ledger
+
+    def _start_collecting(self, queries: Queries) -> None:
+        log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, self.keys.public_key(Use.LOG))
+        members = Members(queries, programmes.load(PROGRAMME), self.clock.now_s)
+        collector = Collector(self.engine, queries, members, log_key)
+        collector.start()
+        self._stack.callback(collector.stop)
 
     def _ledger_of(self, writer: Writer, queries: Queries) -> LocalLedger:
         return LocalLedger(writer, queries)
@@ -228,16 +242,21 @@ class Platform(AbstractContextManager["Platform"]):
             accounts=self._accounts,
         )
         app = built.application(self._services, registry=self._registry, ready_checks=self._checks, status=self._status)
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
-        thread.start()
+        self._stack.enter_context(served(app, listening))
 
-        def stop() -> None:
-            server.should_exit = True
-            thread.join(STOP_S_MAX)
 
-        self._stack.callback(stop)
+@contextmanager
+def served(app: FastAPI, listening: socket.socket) -> Iterator[None]:
+    """Answer HTTP on a port that is open already, in a thread, until this ends."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(STOP_S_MAX)
 
 
 def login_of(credentials: Credentials) -> Login:
@@ -249,7 +268,8 @@ def _mosquitto_accounts(url: str, keys: Keys) -> MosquittoAccounts:
     return MosquittoAccounts(host=broker.host, port=broker.port, admin=login_of(keys.broker_admin()), tls=broker.tls)
 
 
-def _listen(host: str, port: int, setting: str) -> socket.socket:
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """Open a port; raises AddressInUse, which names the setting that would choose another."""
     try:
         return socket.create_server((host, port))
     except OSError as error:

@@ -24,7 +24,9 @@ from services.identity import Clients, Tokens, oauth_router, well_known_router
 from services.keys import Keys, Use
 from services.ledger.app import internal_router, log_router
 from services.ledger.client import Ledger, LedgerUnavailable
+from services.ledger.delivering import Deliveries, deliveries_router
 from services.ledger.local import LocalLedger
+from services.ledger.members import Members
 from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.queries import Queries
 from services.observability import count_requests, observability_router
@@ -109,7 +111,10 @@ class Faces:
         tokens = Tokens(self.keys.seed(Use.TOKENS), clock=self.clock, engine=self.engine)
         log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, self.keys.public_key(Use.LOG))
         if Service.LEDGER in services:
-            yield log_router(queries_of(self.engine), log_key)
+            queries = queries_of(self.engine)
+            members = Members(queries, programmes.load(PROGRAMME), self.clock.now_s)
+            yield log_router(queries, log_key, now_s=self.clock.now_s, members=members)
+            yield deliveries_router(Deliveries(self.engine, self.settings.ledger_origin, self.clock, members.access_of))
             if self.own_ledger is not None:
                 yield internal_router(self.own_ledger, self.keys.internal_token())
         if Service.CUSTOMERS in services:
@@ -124,7 +129,8 @@ class Faces:
                 log_keys=Keyring(log_key, (), 0).text(),
             )
         if Service.GATEWAY in services:
-            yield authorizations_router(ledger=self.ledger, tokens=tokens)
+            final_above_cents = programmes.load(PROGRAMME).final_above_cents
+            yield authorizations_router(ledger=self.ledger, tokens=tokens, final_above_cents=final_above_cents)
         if Service.OPERATIONS in services:
             clients = Clients(self.engine, self.keys)
             yield oauth_router(tokens=tokens, clients=clients)

@@ -34,6 +34,8 @@ class Use(StrEnum):
     RECEIPTS = "receipts"
     COMMANDS = "commands"
     TOKENS = "tokens"
+    GOVERN = "govern"
+    COSIGN = "cosign"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from services.keys import KeyFileUnusable
 from services.ledger.client import LedgerUnavailable
 from services.ledger.lease import AnotherWriter
 from services.ledger.opening import ClockNeedsAcceptance, OtherContracts, OtherLedger
+from services.member.program import UnusableMember
 from services.receipts.verification import NoReceipt
 from services.replay import ReplayStuck
 from services.settings import BadSettings
@@ -48,6 +49,7 @@ MENDABLE: Final = (
     ReplayStuck,
     UnknownService,
     UnreadableFile,
+    UnusableMember,
     UnusableSettings,
 )
 # The disk is full, a quota is used up, or a file may not grow any further (`ulimit -f`).

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     iso8583_port   of the tills
     clock          `simulated` is for the demo and a replay, which choose it themselves
     accept_clock   start although the clock is more than a day after the last entry
+    member_operator_url  of a member's node: base URL of the operator whose log it follows
+    member_id            under which the member was admitted
+    member_log_key       the log's vkey, by which everything is checked; it names the origin too
+    member_cosign_name   under which the member co-signs
+    member_peers         base URLs of other members' nodes, with commas: to find a fork
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
@@ -82,6 +87,11 @@ class Settings(BaseSettings):
     iso8583_port: _Port = 8583
     clock: Literal["system", "simulated"] = "system"
     accept_clock: bool = False
+    member_operator_url: Annotated[Annotated[str, _url_of("http", "https")] | None, _Optional] = None
+    member_id: str = ""
+    member_log_key: str = ""
+    member_cosign_name: str = ""
+    member_peers: str = ""
 
     @property
     def database(self) -> str:

@@ -22,8 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from services.clock import SimulatedClock, SystemClock
-from services.embedded import Platform, UnusableSettings
+from services.embedded import Platform, UnusableSettings, listen, served
 from services.faces import Service
+from services.member.program import parts, status
 from services.observability import configure_logging
 from services.rehearsal import Rehearsal
 from services.settings import Settings
@@ -215,11 +216,39 @@ def serve(settings: Settings, service: str) -> None:
     """Run one service, or all, until Ctrl-C or SIGTERM. Raises UnusableSettings for a simulated clock."""
     if settings.clock == "simulated":
         raise UnusableSettings("SPARKS_CLOCK=simulated: only the demo and a replay may run a simulated clock")
+    if service == "member":
+        serve_member(settings)
+        return
     configure_logging()
     services = frozenset(Service) if service == "all" else frozenset({Service.named(service)})
     with Platform(settings, SystemClock(), services=services) as platform:
         _say(f"{service} on {platform.base_url}")
         _wait_for_the_end()
+
+
+def serve_member(settings: Settings) -> None:
+    """Run a member's node until Ctrl-C or SIGTERM."""
+    configure_logging()
+    with (
+        listen(settings.http_host, settings.http_port, "SPARKS_HTTP_PORT") as listening,
+        parts(settings, SystemClock()) as member,
+        served(member.app, listening),
+    ):
+        _say(f"member {settings.member_id} on http://{settings.http_host}:{listening.getsockname()[1]}")
+        _wait_for_the_end()
+
+
+def show_member(settings: Settings, *, as_json: bool) -> bool:
+    """Print how far a member's copy is and what disagreed; return whether nothing did."""
+    found = status(settings)
+    behind = "the operator does not answer" if found["behind"] is None else f"{found['behind']} behind"
+    _say(f"{found['size']} entries executed, {behind}; {found['cosigned_size']} co-signed")
+    disagreements: Any = found["disagreements"]
+    for one in disagreements:
+        _say(f"entry {one['index']}: {one['what']}: {one['ours']} here, {one['theirs']} at {one['source']}")
+    if as_json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    return not disagreements
 
 
 def show_verification(settings: Settings, *, as_json: bool) -> bool:

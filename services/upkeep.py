@@ -9,6 +9,7 @@ from services.broker.mosquitto import UNIT_ACCESS, first_config
 from services.embedded import login_of
 from services.keys import Keys, Use
 from services.ledger import verify as verification
+from services.member.program import log_key_of
 from services.settings import DATABASE_FILE, Settings
 
 
@@ -24,7 +25,9 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None]) -> dict[
         raise NoLedger(f"there are no keys in {settings.keys_dir}; SPARKS_DATA_DIR says where they are")
     database.require_current(settings.database)
     engine = database.engine(settings.database)
-    public_key = Keys(settings.keys_dir).public_key(Use.LOG)
+    # A member's copy is signed by the operator's key, which the member has by name.
+    is_copy = bool(settings.member_log_key)
+    public_key = log_key_of(settings).public_key if is_copy else Keys(settings.keys_dir).public_key(Use.LOG)
     try:
         report = verification.verify(engine, public_key, on_progress)
     finally:

@@ -73,6 +73,7 @@ class Programme:
     hold_s: Seconds
     refund_s_max: Seconds
     settlement_fee_bp: Bp
+    final_above_cents: Cents
     retailer_levels: Sequence[str]
     approvals_above_bp: Bp
     member_keys_max: int

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from contracts import state
 from contracts.commands import Authorize, Capture, Command, Refund, Request, Void
 from contracts.state import Purchase
+from contracts.units import Cents
 from services import calls
 from services.calls import NothingBody
 from services.gateway.answers import answer, code_hash, shown
@@ -28,15 +29,21 @@ _NOTHING: Final = NothingBody()
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
-def authorizations_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
-    """Return the router of `/v1/authorizations`."""
+def authorizations_router(*, ledger: Ledger, tokens: Tokens, final_above_cents: Cents = 0) -> APIRouter:
+    """Return the router of `/v1/authorizations`.
+
+    final_above_cents  a purchase of more is answered once its entry is final; 0: none waits for that
+    """
     router = APIRouter(prefix="/v1/authorizations", tags=["retailers"])
     retailer = tokens.organisation(Scope.RETAILER)
     _Retailer: TypeAlias = Annotated[Caller, Depends(retailer)]
     _Asked: TypeAlias = Annotated[Asked, Depends(asked_by(retailer))]
 
     @router.post(
-        "", summary="Take or hold the price of a purchase", responses=calls.keyed("unknown_retailer"), **_MOVED
+        "",
+        summary="Take or hold the price of a purchase",
+        responses=calls.keyed("unknown_retailer", "finality_pending"),
+        **_MOVED,
     )
     async def authorize(body: AuthorizationBody, caller: _Retailer, asked: _Asked) -> JSONResponse:
         """A decline is an answer too: 201 with `status` declined and its reason.
@@ -53,7 +60,13 @@ def authorizations_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
             capture=body.capture,
             reference=body.reference,
         )
-        return await _done(asked, command)
+        accepted = outcome_of(await ledger.ask(Request(asked.id, asked.digest, command)))
+        told = answer(accepted.result, accepted.index)
+        is_large = final_above_cents and body.amount_cents > final_above_cents and "decline_reason" not in told
+        # It is on the ledger: the same key asks again and gets this first answer, once members have co-signed it.
+        if is_large and await ledger.final_size() <= accepted.index:
+            raise Problem("finality_pending", "The purchase is recorded, and not yet final: ask again.")
+        return JSONResponse(told, 201)
 
     @router.get(
         "/{authorization_id}",

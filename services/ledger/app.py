@@ -14,9 +14,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from contracts import state
+from contracts.units import UnixSeconds
 from services.ledger import tiles, wireform
 from services.ledger.client import LedgerUnavailable
 from services.ledger.local import LocalLedger
+from services.ledger.members import Members
 from services.ledger.notes import VerifierKey
 from services.ledger.queries import Queries
 from services.ledger.tiles import TILE_WIDTH, TilePath
@@ -33,15 +35,21 @@ _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 # The public log (C2SP tlog-tiles, standards.md 1.5)
 
 
-def log_router(queries: Queries, log_key: VerifierKey) -> APIRouter:
+def log_router(
+    queries: Queries,
+    log_key: VerifierKey,
+    *,
+    now_s: Callable[[], UnixSeconds] = lambda: 0,
+    members: Members | None = None,
+) -> APIRouter:
     """Routes of everything under `/log/`, and of the proofs. What is committed is published: each batch is signed."""
     router = APIRouter(tags=["log"])
 
     @router.get("/log/checkpoint", response_class=Response, responses=_answers(TEXT))
     def checkpoint() -> Response:
-        """The newest signed checkpoint (C2SP tlog-checkpoint)."""
+        """The newest signed checkpoint (C2SP tlog-checkpoint); with the members' cosignatures where they are recent."""
         with _ledger_errors():
-            return Response(queries.checkpoint(), media_type=TEXT, headers=_FOR_A_MOMENT)
+            return Response(queries.published(now_s()), media_type=TEXT, headers=_FOR_A_MOMENT)
 
     @router.get("/log/tile/{path:path}", response_class=Response, responses=_answers(BYTES))
     def tile(path: str) -> Response:
@@ -55,8 +63,13 @@ def log_router(queries: Queries, log_key: VerifierKey) -> APIRouter:
 
     @router.get("/log/keys", response_class=Response, responses=_answers(TEXT))
     def keys() -> Response:
-        """The log's verifier key, then `quorum k`: how many members must co-sign before a checkpoint is final."""
-        return Response(f"{log_key.text()}\nquorum 0\n", media_type=TEXT, headers=_FOR_A_MOMENT)
+        """The log's verifier key, the members' valid ones, and `quorum k`: how many of them make a checkpoint final."""
+        with _ledger_errors():
+            cosigners = members.cosigners() if members else []
+            quorum = members.quorum() if members else 0
+        keys = [log_key, *(key for cosigner in cosigners for key in cosigner.keys)]
+        lines = "".join(f"{key.text()}\n" for key in keys)
+        return Response(f"{lines}quorum {quorum}\n", media_type=TEXT, headers=_FOR_A_MOMENT)
 
     @router.get("/v1/entries/{index}/proof", response_class=Response, responses=_answers(TEXT))
     def proof(index: str) -> Response:
@@ -180,6 +193,10 @@ def _head(ledger: LocalLedger, _arguments: Sequence[Any]) -> list[Any]:
     return wireform.of_head(ledger.head())
 
 
+def _final_size(ledger: LocalLedger, _arguments: Sequence[Any]) -> int:
+    return ledger.final_size_now()
+
+
 _CALLS: Final[dict[str, Callable[[LocalLedger, list[Any]], Any]]] = {
     "submit": _submit,
     "rows": _rows,
@@ -190,4 +207,5 @@ _CALLS: Final[dict[str, Callable[[LocalLedger, list[Any]], Any]]] = {
     "packs": _packs,
     "refusals": _refusals,
     "head": _head,
+    "final_size": _final_size,
 }

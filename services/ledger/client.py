@@ -189,3 +189,7 @@ class Ledger(Protocol):
     def head(self) -> Head:
         """The log as last published."""
         ...
+
+    async def final_size(self) -> int:
+        """The size of the newest final checkpoint: the entries below it are co-signed by a quorum; 0 without one."""
+        ...

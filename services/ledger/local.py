@@ -55,3 +55,11 @@ class LocalLedger:
 
     def head(self) -> Head:
         return self._queries.head()
+
+    async def final_size(self) -> int:
+        return await asyncio.to_thread(self.final_size_now)
+
+    def final_size_now(self) -> int:
+        """`final_size` for who may wait."""
+        final = self._queries.final()
+        return final.size if final else 0

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from sqlalchemy import Engine, Select, func, or_, select, union_all
+from sqlalchemy import Engine, RowMapping, Select, func, or_, select, union_all
 from sqlmodel import Session
 
 from contracts import commands, state
 from contracts.effects import Posting
 from contracts.programmes import Programme
-from contracts.state import Decided, Row
+from contracts.state import Decided, Membership, Row
 from contracts.units import UnixSeconds
 from contracts.wire import cbor
 from contracts.wire.packs import INTERVALS_MAX
@@ -21,12 +21,25 @@ from services.ledger import answers, checkpoints, evidence, proofs, tiles
 from services.ledger.client import Evidence, Head, LedgerUnavailable, PackEvidence, Recorded
 from services.ledger.merkle import HASH_BYTES
 from services.ledger.store import PACK_PREFIX, pack_place
-from services.ledger.tables import CHECKPOINTS, ENTRIES, PACKS, PAYLOADS, POSTINGS, STATE, TILES
+from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, PACKS, PAYLOADS, POSTINGS, STATE, TILES
 
 KEYS_MAX: Final = 500
 """Keys in one statement."""
+COSIGNATURES_LOOKED_AT: Final = 200
+"""Of the newest ones: an old checkpoint that became final is of no use to anybody."""
+FINAL_RECENT_S: Final = 30
+"""A final checkpoint that is older is not shown before a newer one."""
 
 _DECIDED = (PACKS.c.sha256, PACKS.c.refusal, PACKS.c.index, PACKS.c.start_s, PACKS.c.end_s, PACKS.c.again_at)
+
+
+@dataclass(frozen=True, slots=True)
+class FinalCheckpoint:
+    """A checkpoint with the cosignatures of a quorum; `at_s` is when the last of them was made."""
+
+    size: int
+    note: bytes
+    at_s: UnixSeconds
 
 
 class Queries:
@@ -144,8 +157,25 @@ class Queries:
 
     def checkpoint(self) -> bytes:
         """The newest checkpoint as a signed note."""
+        return self.newest_checkpoint()[1]
+
+    def newest_checkpoint(self) -> tuple[int, bytes]:
+        """The newest checkpoint: its size, and the note that the log alone has signed."""
         with self._reading() as session:
-            return _newest_checkpoint(session)[1]
+            return _newest_checkpoint(session)
+
+    def final(self) -> FinalCheckpoint | None:
+        """The newest checkpoint that a quorum of members has co-signed, if there is one among the last."""
+        with self._reading() as session:
+            return _final(session)
+
+    def published(self, now_s: UnixSeconds) -> bytes:
+        """The checkpoint to show: the newest final one if it is recent, else the newest, as the log signed it."""
+        with self._reading() as session:
+            size, note = _newest_checkpoint(session)
+            final = _final(session)
+        is_recent = final is not None and (final.size == size or final.at_s >= now_s - FINAL_RECENT_S)
+        return final.note if final is not None and is_recent else note
 
     def size(self) -> int:
         """How many entries there are."""
@@ -192,9 +222,14 @@ class Queries:
             return [entry for (entry,) in session.execute(query)]
 
     def proof(self, index: int) -> str | None:
-        """A C2SP tlog-proof of entry `index` under the newest checkpoint, or None if it is not yet in the tree."""
+        """A C2SP tlog-proof of entry `index`, or None if it is not yet in the tree.
+
+        It is under the newest final checkpoint that has the entry, else under the newest.
+        """
         with self._reading() as session:
-            size, note = _newest_checkpoint(session)
+            final = _final(session)
+            is_final = final is not None and index < final.size
+            size, note = (final.size, final.note) if final and is_final else _newest_checkpoint(session)
             if not 0 <= index < size:
                 return None
             hashes = tiles.inclusion_proof(index, size, lambda level, n: _tile(session, level, n))
@@ -268,6 +303,23 @@ def _newest_checkpoint(session: Session) -> tuple[int, bytes]:
         raise LedgerUnavailable("the ledger has not been opened yet")
     size, note = found
     return size, note
+
+
+def _final(session: Session) -> FinalCheckpoint | None:
+    data = session.execute(select(STATE.c.value).where(STATE.c.key == state.MEMBERSHIP_KEY)).scalar()
+    membership = state.from_bytes(state.MEMBERSHIP_KEY, data) if data is not None else None
+    if not isinstance(membership, Membership) or not membership.quorum:
+        return None
+    newest = select(COSIGNATURES).order_by(COSIGNATURES.c.size.desc()).limit(COSIGNATURES_LOOKED_AT)
+    by_size: dict[int, list[RowMapping]] = {}
+    for row in session.execute(newest).mappings():
+        by_size.setdefault(row["size"], []).append(row)
+    for size, rows in by_size.items():
+        if len(rows) >= membership.quorum:
+            note = session.execute(select(CHECKPOINTS.c.note).where(CHECKPOINTS.c.size == size)).scalar_one()
+            lines = "".join(row["line"] for row in sorted(rows, key=lambda row: str(row["member_id"])))
+            return FinalCheckpoint(size, note + lines.encode(), max(row["time_s"] for row in rows))
+    return None
 
 
 def _tile(session: Session, level: int, n: int) -> bytes:

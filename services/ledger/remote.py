@@ -118,6 +118,10 @@ class RemoteLedger:
     def head(self) -> Head:
         return wireform.to_head(self._call("head", [])[0])
 
+    async def final_size(self) -> int:
+        found: int = (await _call_async(self._lane().http, self._places, "final_size", []))[0]
+        return found
+
     # Calling
 
     def _call(self, method: str, arguments: list[Any]) -> tuple[Any, bool]:

@@ -24,7 +24,8 @@ def member_router(node: Node, witness: Witness, origin: str) -> APIRouter:
     @router.get("/v1/member/status")
     def status() -> dict[str, object]:
         """How far this copy is, how far behind, and what disagreed."""
-        return shown(node)
+        status = node.status()
+        return shown(node.memory, origin, size=status.size, operator_size=status.operator_size)
 
     return router
 
@@ -53,14 +54,13 @@ def witness_router(memory: Memory, witness: Witness, origin: str) -> APIRouter:
     return router
 
 
-def shown(node: Node) -> dict[str, object]:
-    """The status as JSON says it."""
-    status = node.status()
-    cosigned = node.memory.cosigned(node.origin)
+def shown(memory: Memory, origin: str, *, size: int, operator_size: int | None) -> dict[str, object]:
+    """The status as JSON says it; without an answer of the operator nobody knows how far behind the copy is."""
+    cosigned = memory.cosigned(origin)
     return {
-        "size": status.size,
-        "operator_size": status.operator_size,
-        "behind": status.operator_size - status.size,
+        "size": size,
+        "operator_size": operator_size,
+        "behind": None if operator_size is None else max(operator_size - size, 0),
         "cosigned_size": cosigned.size if cosigned else 0,
         "disagreements": [
             {
@@ -69,8 +69,9 @@ def shown(node: Node) -> dict[str, object]:
                 "ours": found.difference.ours,
                 "theirs": found.difference.theirs,
                 "source": found.source,
+                "seen_s": found.seen_s,
             }
-            for found in node.memory.standing()
+            for found in memory.standing()
         ],
     }
 

@@ -36,7 +36,7 @@ def test_files_are_readable_by_their_owner_only_and_nothing_else_is_left(keys):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in keys.folder.iterdir()}
     assert modes == dict.fromkeys(
         [
-            *("log.seed", "receipts.seed", "commands.seed", "tokens.seed"),
+            *("log.seed", "receipts.seed", "commands.seed", "tokens.seed", "govern.seed", "cosign.seed"),
             *("operator.json", "broker.json", "internal.token", "derivation.secret"),
         ],
         0o600,

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cbor2
 import httpx
@@ -13,6 +13,8 @@ from sqlalchemy import Engine, delete, insert, select, update
 from sqlmodel import Session
 
 from contracts import programmes
+from contracts.approvals import COSIGN, GOVERN, approve_bytes
+from contracts.governed import AdmitMember, SetQuorum
 from contracts.wire import signatures
 from services import database
 from services.clock import SimulatedClock
@@ -20,6 +22,7 @@ from services.ledger import checkpoints, entries, merkle, notes, tiles
 from services.ledger.app import log_router
 from services.ledger.checkpoints import Checkpoint
 from services.ledger.delivering import Access, Deliveries, deliveries_router
+from services.ledger.members import Members
 from services.ledger.queries import Queries
 from services.ledger.tables import CHECKPOINTS, ENTRIES, PAYLOADS, TILES
 from services.ledger.verify import Report, verify
@@ -35,16 +38,45 @@ from tests.services.ledger.http_ledger import LOG_KEY, serving_routers
 ORIGIN = builders.IDENTITY.origin
 SEED = hashlib.sha256(b"a member").digest()
 ACCESS = Access("auditor", (signatures.public_key_of(SEED),), None)
+
 NAME = "auditor.example/all"
+
+
+def cosign_seed(seed: bytes) -> bytes:
+    """The seed of the key with which whoever has `seed` co-signs."""
+    return hashlib.sha256(b"cosign" + seed).digest()
 
 
 @contextmanager
 def operator(books: Books) -> Iterator[str]:
     """Serve a ledger's log and payloads; gives the base URL."""
+    members = Members(books.queries, programmes.load(), books.clock.now_s)
     known = {ACCESS.member_id: ACCESS}
-    given = Deliveries(books.engine, ORIGIN, books.clock, known.get)
-    with serving_routers(log_router(books.queries, LOG_KEY), deliveries_router(given)) as url:
+    given = Deliveries(books.engine, ORIGIN, books.clock, lambda who: known.get(who) or members.access_of(who))
+    log = log_router(books.queries, LOG_KEY, now_s=books.clock.now_s, members=members)
+    with serving_routers(log, deliveries_router(given)) as url:
         yield url
+
+
+def admit(books: Books, who: str, url: str, seed: bytes, *, approved_by: dict[str, bytes]) -> None:
+    """Make an organisation a member of all collections; `approved_by` are members and their seeds."""
+    lasting = (builders.NOON_S - 1_000, builders.NOON_S + 30_000_000)
+    keys = (
+        (signatures.public_key_of(seed), GOVERN, *lasting),
+        (signatures.public_key_of(cosign_seed(seed)), COSIGN, *lasting),
+    )
+    said = AdmitMember(len(approved_by), who, f"The {who}", "auditor", url, f"{who}.example/all", keys, ())
+    books.accept(builders.request(_approved(said, {**approved_by, who: seed})))
+
+
+def set_quorum(books: Books, quorum: int, *, serial: int, approved_by: dict[str, bytes]) -> None:
+    """So many cosignatures make a checkpoint final."""
+    books.accept(builders.request(_approved(SetQuorum(serial, quorum, ()), approved_by)))
+
+
+def _approved(command: AdmitMember | SetQuorum, seeds: dict[str, bytes]) -> AdmitMember | SetQuorum:
+    message = approve_bytes(ORIGIN, command)
+    return replace(command, approvals=tuple((who, signatures.sign(seed, message)) for who, seed in seeds.items()))
 
 
 @dataclass
@@ -93,13 +125,15 @@ class MemberNode:
 
 
 @contextmanager
-def member(url: str, operator_url: str, *, peers: Sequence[str] = ()) -> Iterator[MemberNode]:
+def member(
+    url: str, operator_url: str, *, peers: Sequence[str] = (), who: str = "auditor", seed: bytes = SEED
+) -> Iterator[MemberNode]:
     """A node over the database at `url`, served, from its start to its end in good order."""
     database.migrate(url)
     engine = database.engine(url)
     clock = SimulatedClock(builders.NOON_S)
     log, logs = Log(operator_url), [Log(peer) for peer in peers]
-    payloads = Payloads(log, Credentials(origin=ORIGIN, member_id="auditor", seed=SEED), clock.now_s)
+    payloads = Payloads(log, Credentials(origin=ORIGIN, member_id=who, seed=seed), clock.now_s)
     queries = Queries(engine, programmes.load())
     node = Node(
         engine,
@@ -112,7 +146,14 @@ def member(url: str, operator_url: str, *, peers: Sequence[str] = ()) -> Iterato
         now_s=clock.now_s,
         poll_s=0.05,
     )
-    witness = Witness(node.memory, log_key=LOG_KEY, name=NAME, seed=SEED, now_s=clock.now_s, agreement=node.agreement)
+    witness = Witness(
+        node.memory,
+        log_key=LOG_KEY,
+        name=f"{who}.example/all",
+        seed=cosign_seed(seed),
+        now_s=clock.now_s,
+        agreement=node.agreement,
+    )
     running = MemberNode(engine, node)
     try:
         node.start()

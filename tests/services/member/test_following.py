@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contracts.wire import signatures
 from services.ledger import notes
 from services.ledger.notes import KeyType, OpenedNote, VerifierKey
 from tests.services.ledger.builders import Books, Home, fund, running
@@ -13,7 +14,7 @@ from tests.services.ledger.http_ledger import LOG_KEY, serving_routers
 from tests.services.member import stage
 from tests.services.member.stage import Proxy, member, mint_one_more, operator
 
-NAME_KEY = VerifierKey(stage.NAME, KeyType.COSIGNATURE, stage.ACCESS.public_keys[0])
+NAME_KEY = VerifierKey(stage.NAME, KeyType.COSIGNATURE, signatures.public_key_of(stage.cosign_seed(stage.SEED)))
 
 
 @pytest.fixture

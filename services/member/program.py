@@ -1,0 +1,161 @@
+"""A member's node put together from its settings, served between `with` and its end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from contracts import programmes
+from services import database, problems
+from services.clock import Clock
+from services.database import DatabaseUnavailable
+from services.keys import Keys, Use
+from services.ledger import checkpoints, notes
+from services.ledger.app import log_router
+from services.ledger.client import LedgerUnavailable
+from services.ledger.notes import KeyType, OpenedNote, VerifierKey
+from services.ledger.queries import Queries
+from services.member.app import NodeMetrics, member_router, shown
+from services.member.follower import Follower
+from services.member.memory import Memory
+from services.member.node import Node
+from services.member.operator import Credentials, Log, Payloads, Unreachable
+from services.member.witness import Witness
+from services.observability import count_requests, observability_router
+from services.settings import Settings
+
+PROGRAMME: Final = "ontario"
+
+
+class UnusableMember(ValueError):
+    """A setting that a member's node needs is missing or malformed; one line says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A node and its HTTP face."""
+
+    node: Node
+    app: FastAPI
+
+
+def log_key_of(settings: Settings) -> VerifierKey:
+    """The log's key as the member has it from its operator. Raises UnusableMember."""
+    key = notes.parse_vkey(settings.member_log_key)
+    if key is None or key.type is not KeyType.ED25519:
+        hint = "the first line of the operator's /log/keys, compared with what it told you another way"
+        raise UnusableMember(f"SPARKS_MEMBER_LOG_KEY is not a log's vkey: {hint}")
+    return key
+
+
+@contextmanager
+def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
+    """Build a node over the database of the settings; it follows as long as this lasts.
+
+    Raises UnusableMember, AnotherWriter, DatabaseUnavailable.
+    """
+    log_key = log_key_of(settings)
+    for name in ("member_operator_url", "member_id", "member_cosign_name"):
+        if not getattr(settings, name):
+            raise UnusableMember(f"a member's node needs SPARKS_{name.upper()}")
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database.migrate(settings.database)
+    engine = database.engine(settings.database)
+    logs = [Log(url) for url in settings.member_peers.split(",") if url]
+    operator = Log(settings.member_operator_url or "")
+    try:
+        built = _parts(settings, clock, engine, log_key, logs=[operator, *logs])
+        built.node.start()
+        try:
+            yield built
+        finally:
+            built.node.stop()
+    finally:
+        for log in (operator, *logs):
+            log.close()
+        engine.dispose()
+
+
+def _parts(
+    settings: Settings,
+    clock: Clock,
+    engine: Engine,
+    log_key: VerifierKey,
+    *,
+    logs: list[Log],
+) -> Parts:
+    """`logs` are the operator's and then those of other members."""
+    origin, keys = log_key.name, Keys(settings.keys_dir)
+    operator, *peers = logs
+    credentials = Credentials(origin=origin, member_id=settings.member_id, seed=keys.seed(Use.GOVERN))
+    queries = Queries(engine, programmes.load(PROGRAMME))
+    node = Node(
+        engine,
+        Follower(operator, Payloads(operator, credentials, clock.now_s), log_key),
+        queries,
+        origin=origin,
+        operator_url=operator.base_url,
+        programme=PROGRAMME,
+        peers=lambda: peers,
+        now_s=clock.now_s,
+    )
+    witness = Witness(
+        node.memory,
+        log_key=log_key,
+        name=settings.member_cosign_name,
+        seed=keys.seed(Use.COSIGN),
+        now_s=clock.now_s,
+        agreement=node.agreement,
+    )
+    registry = CollectorRegistry()
+    NodeMetrics(registry, node)
+    app = FastAPI(title="Sparks: a member's copy", version="1", redirect_slashes=False)
+    problems.install(
+        app, code_by_exception={LedgerUnavailable: "ledger_unavailable", DatabaseUnavailable: "database_unavailable"}
+    )
+    app.include_router(observability_router(registry=registry, ready_checks={"operator": node.reaches_operator}))
+    app.include_router(member_router(node, witness, origin))
+    app.include_router(log_router(queries, log_key))
+    count_requests(app, registry=registry)
+    return Parts(node, app)
+
+
+def status(settings: Settings) -> dict[str, object]:
+    """How far the copy of these settings is, read from its database, and the operator's size if it answers."""
+    log_key = log_key_of(settings)
+    database.require_current(settings.database)
+    engine = database.engine(settings.database)
+    try:
+        memory, size = Memory(engine), Queries(engine, programmes.load(PROGRAMME)).size()
+        operator_size = _operator_size(settings, log_key)
+        return shown(memory, log_key.name, size=size, operator_size=operator_size)
+    finally:
+        engine.dispose()
+
+
+def decide(settings: Settings, clock: Clock) -> int:
+    """A person has looked at what disagrees: the node tries again. Returns how many disagreements there were."""
+    database.require_current(settings.database)
+    engine = database.engine(settings.database)
+    try:
+        return Memory(engine).decide(now_s=clock.now_s())
+    finally:
+        engine.dispose()
+
+
+def _operator_size(settings: Settings, log_key: VerifierKey) -> int | None:
+    """Of the checkpoint that the operator shows, or None if it shows none that counts."""
+    operator = Log(settings.member_operator_url or "")
+    try:
+        opened = notes.open_note(operator.checkpoint(), [log_key])
+    except (Unreachable, httpx.InvalidURL):
+        return None
+    finally:
+        operator.close()
+    said = checkpoints.parse(opened.text) if isinstance(opened, OpenedNote) else None
+    return said.size if said else None
