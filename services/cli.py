@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 ledger_app = typer.Typer(help="The ledger: verify it.", no_args_is_help=True)
-contract_app = typer.Typer(help="The contracts: run vectors against them.", no_args_is_help=True)
+contract_app = typer.Typer(help="The contracts: try others on history, run vectors against them.", no_args_is_help=True)
 receipt_app = typer.Typer(help="Receipts: check one without this platform.", no_args_is_help=True)
 member_app = typer.Typer(help="A member's copy of the ledger.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure this machine, load included.", no_args_is_help=True)
@@ -215,6 +215,30 @@ def member_decide() -> None:
     from services.settings import load
 
     typer.echo(f"{decide(load(), SystemClock())} disagreements decided: the node tries again", err=True)
+
+
+@contract_app.command("simulate")
+@reported
+def simulate_contracts(  # noqa: PLR0917 (each is an option of the command)
+    from_: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First local day.")],
+    to: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last local day.")],
+    params: Annotated[Path | None, typer.Option(help="A TOML file: the active code under these parameters.")] = None,
+    code: Annotated[bool, typer.Option("--code", help="This program's own contracts instead.")] = False,
+    plots: Annotated[Path | None, typer.Option(help="Draw the result as PNG and SVG into this folder.")] = None,
+    result: Annotated[Path | None, typer.Option(help="Write the result to this file, to propose it with.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Try other contracts on the ledger's history: what they cost, who gains, who loses. Writes nothing to the ledger.
+
+    The same ledger, contracts and days give the same result and hash anywhere; members approve that hash too.
+    """
+    from services.settings import load
+    from services.stage import SimulationChoices, show_simulation
+
+    if code == (params is not None):
+        raise typer.BadParameter("say what to try: either --params or --code", param_hint="--params")
+    choices = SimulationChoices(params=params, first=from_.date(), last=to.date(), plots=plots, result=result)
+    show_simulation(load(), choices, as_json=as_json)
 
 
 @contract_app.command("check")

@@ -12,6 +12,7 @@ from device_sim.outbox import OutboxFailed
 from device_sim.people import CallFailed
 from services.broker.embedded import PortInUse
 from services.broker.mosquitto import ControlFailed
+from services.contract_sets import UnusableBundle
 from services.database import DatabaseUnavailable, OtherSchema
 from services.demo import DemoStuck
 from services.embedded import AddressInUse, UnusableSettings
@@ -24,6 +25,8 @@ from services.member.program import UnusableMember
 from services.receipts.verification import NoReceipt
 from services.replay import ReplayStuck
 from services.settings import BadSettings
+from services.simulation import NothingToSimulate
+from services.simulation.plots import NoPlots
 from services.upkeep import NoLedger
 
 MENDABLE: Final = (
@@ -39,7 +42,9 @@ MENDABLE: Final = (
     KeyFileUnusable,
     LedgerUnavailable,
     NoLedger,
+    NoPlots,
     NoReceipt,
+    NothingToSimulate,
     NoVectors,
     OtherContracts,
     OtherLedger,
@@ -48,6 +53,7 @@ MENDABLE: Final = (
     PortInUse,
     ReplayStuck,
     UnknownService,
+    UnusableBundle,
     UnreadableFile,
     UnusableMember,
     UnusableSettings,

@@ -28,7 +28,7 @@ from services.member.program import parts, status
 from services.observability import configure_logging
 from services.rehearsal import Rehearsal
 from services.settings import Settings
-from services.upkeep import require_same_schema, verify
+from services.upkeep import require_same_schema, simulate, verify
 
 DISK_BYTES_MIN: Final = 200_000_000
 PROBE_BYTES: Final = 1_000_000
@@ -304,6 +304,71 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise NoReceipt(f"{file}: not UTF-8 text") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationChoices:
+    """What `sparks contract simulate` was asked for; without `params`, this program's own contracts are tried."""
+
+    params: Path | None
+    first: date
+    last: date
+    plots: Path | None
+    result: Path | None
+
+
+def show_simulation(settings: Settings, choices: SimulationChoices, *, as_json: bool) -> None:
+    """Try other contracts on the ledger of these settings, and print what would change for whom."""
+    from services.simulation import Span
+    from services.simulation.plots import draw
+
+    parameters = choices.params.read_bytes() if choices.params else None
+    span = Span(choices.first, choices.last)
+    with _bars() as show:
+        simulated = simulate(settings, span, lambda done, total: show("executing", done, total), parameters=parameters)
+    document = simulated.document()
+    _print_simulation(document, as_json)
+    for path in draw(simulated, choices.plots) if choices.plots else ():
+        _say(f"{path}")
+    if choices.result:
+        choices.result.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        sys.stdout.write(json.dumps(document) + "\n")
+        sys.stdout.flush()
+
+
+def _print_simulation(document: dict[str, Any], as_json: bool) -> None:
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    present, proposed = document["cost"]["present"], document["cost"]["proposed"]
+    cost = Table(title=f"Cost, {document['days']['first']} to {document['days']['last']}", title_justify="left")
+    for column in ("", "present", "proposed", "change"):
+        cost.add_column(column, justify="left" if not column else "right")
+    for rule, before in present["micro_sparks_by_rule"].items():
+        _add_change(cost, rule, before, proposed["micro_sparks_by_rule"].get(rule, 0))
+    for name in ("minted", "deferred"):
+        _add_change(cost, name, present[f"{name}_micro_sparks"], proposed[f"{name}_micro_sparks"])
+    _add_change(cost, "minted, CAD", present["minted_micro_cad"], proposed["minted_micro_cad"], unit="")
+    console.print(cost)
+    homes = Table(title="Homes: who gains, who loses", title_justify="left")
+    for column in ("", "homes", "gain", "lose", "same", "gained", "lost"):
+        homes.add_column(column, justify="left" if not column else "right")
+    groups = {"all": document["homes"]}
+    for kind in ("by_level", "by_zone", "by_home_type"):
+        groups |= {
+            f"{kind.removeprefix('by_').replace('_', ' ')}: {name}": said for name, said in document[kind].items()
+        }
+    for name, said in groups.items():
+        counts = [f"{said[count]:,}" for count in ("homes", "gain", "lose", "same")]
+        homes.add_row(name, *counts, _sparks(said["gained_micro_sparks"]), _sparks(said["lost_micro_sparks"]))
+    console.print(homes)
+    spread = document["change_micro_sparks_by_percentile"]
+    console.print(_table("Change of a home, by percentile", [(name, _sparks(n)) for name, n in spread.items()]))
+    console.print(f"contract set {document['contracts']['proposed']}\nresult {document['result_sha256']}")
+
+
+def _add_change(table: Table, name: str, before: int, after: int, *, unit: str = " sparks") -> None:
+    shown = [_sparks(n).removesuffix(" sparks") + unit for n in (before, after, after - before)]
+    table.add_row(name.replace("_", " "), *shown)
 
 
 # How things look

@@ -4,13 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from services import database
+from sqlalchemy import Engine
+
+from contracts import programmes
+from services import contract_sets, database, simulation
 from services.broker.mosquitto import UNIT_ACCESS, first_config
 from services.embedded import login_of
+from services.faces import PROGRAMME
 from services.keys import Keys, Use
 from services.ledger import verify as verification
 from services.member.program import log_key_of
 from services.settings import DATABASE_FILE, Settings
+from services.simulation import Simulation, Span
 
 
 class NoLedger(Exception):
@@ -19,21 +24,44 @@ class NoLedger(Exception):
 
 def verify(settings: Settings, on_progress: Callable[[int, int], None]) -> dict[str, Any]:
     """Verify the ledger of these settings without starting anything."""
-    if settings.database_url is None and not (settings.data_dir / DATABASE_FILE).exists():
-        raise NoLedger(f"there is no ledger in {settings.data_dir}; SPARKS_DATA_DIR says where it is")
-    if not settings.keys_dir.exists():
-        raise NoLedger(f"there are no keys in {settings.keys_dir}; SPARKS_DATA_DIR says where they are")
-    database.require_current(settings.database)
-    engine = database.engine(settings.database)
-    # A member's copy is signed by the operator's key, which the member has by name.
-    is_copy = bool(settings.member_log_key)
-    public_key = log_key_of(settings).public_key if is_copy else Keys(settings.keys_dir).public_key(Use.LOG)
+    engine = _engine_of(settings)
     try:
+        if not settings.keys_dir.exists():
+            raise NoLedger(f"there are no keys in {settings.keys_dir}; SPARKS_DATA_DIR says where they are")
+        # A member's copy is signed by the operator's key, which the member has by name.
+        is_copy = bool(settings.member_log_key)
+        public_key = log_key_of(settings).public_key if is_copy else Keys(settings.keys_dir).public_key(Use.LOG)
         report = verification.verify(engine, public_key, on_progress)
     finally:
         engine.dispose()
     findings = [{"index": found.index, "table": found.table, "what": found.what} for found in report.findings]
     return {"size": report.size, "root": report.root.hex(), "verified": report.ok, "findings": findings}
+
+
+def simulate(
+    settings: Settings,
+    span: Span,
+    on_progress: Callable[[int, int], None],
+    *,
+    parameters: bytes | None,
+) -> Simulation:
+    """Try other parameters, or without any this program's own contracts, on the ledger of these settings."""
+    files = None if parameters is not None else contract_sets.own_files(PROGRAMME)
+    engine = _engine_of(settings)
+    try:
+        return simulation.simulate(
+            engine, programmes.load(PROGRAMME), span, on_progress, parameters=parameters, files=files
+        )
+    finally:
+        engine.dispose()
+
+
+def _engine_of(settings: Settings) -> Engine:
+    """The database of a ledger that is there. Raises NoLedger, OtherSchema."""
+    if settings.database_url is None and not (settings.data_dir / DATABASE_FILE).exists():
+        raise NoLedger(f"there is no ledger in {settings.data_dir}; SPARKS_DATA_DIR says where it is")
+    database.require_current(settings.database)
+    return database.engine(settings.database)
 
 
 def require_same_schema(folder: Path) -> None:

@@ -52,6 +52,14 @@ class Replayed:
                     contracts.state.from_bytes(key, before.to_bytes(written.row)), written.version
                 )
 
+    def fork(self) -> "Replayed":
+        """The same state, to be changed apart from this one."""
+        twin = Replayed()
+        twin.contracts, twin.at_s, twin.index = self.contracts, self.at_s, self.index
+        twin._rows = dict(self._rows)
+        twin._packs = {device_id: [list(run) for run in runs] for device_id, runs in self._packs.items()}
+        return twin
+
     def get(self, key: str) -> Row | None:
         """The row under `key`, or None; an accepted pack's is not kept."""
         written = self._rows.get(key)

@@ -1,0 +1,1 @@
+"""Tests of trying other contracts on history."""
