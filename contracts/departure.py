@@ -7,13 +7,42 @@ goes to another customer whole, or is paid out of the reserve in whole cents, an
 from typing import Final
 
 from contracts import accounts, participation, state
-from contracts.commands import CloseAccount, EraseCustomer
+from contracts.commands import (
+    AttestIdentity,
+    Authorize,
+    Capture,
+    ChooseLevel,
+    ClaimUnit,
+    CloseAccount,
+    DecideAgain,
+    DeclareLost,
+    EnrollCustomer,
+    EraseCustomer,
+    ExpireHold,
+    FreezeCustomer,
+    IssueCheckoutCode,
+    LeaveUnit,
+    RecordPack,
+    Refund,
+    Void,
+)
 from contracts.effects import Asset, Draft, Effects, Reason, Rejected
 from contracts.state import ROWS, Customer, Earnings
 from contracts.units import MICRO_CAD_PER_CENT, MICRO_SPARKS_PER_CENT, MicroSparks
 
 CARRIED: Final = frozenset({"unit", "meter", "claim", "customer", "holdings", "avoided"})
 """Kinds of rows that an erasure may carry: what it wrote that others read, and that no posting tells."""
+
+
+PERSONAL: Final = frozenset(
+    command.KIND
+    for command in (
+        *(EnrollCustomer, ChooseLevel, AttestIdentity, FreezeCustomer, ClaimUnit, LeaveUnit, CloseAccount),
+        *(RecordPack, DeclareLost, DecideAgain),
+        *(IssueCheckoutCode, Authorize, Capture, Void, Refund, ExpireHold),
+    )
+)
+"""Kinds of entries that are about one customer, and may be erased."""
 
 
 def close(draft: Draft, command: CloseAccount) -> Effects | Rejected:

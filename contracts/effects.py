@@ -190,6 +190,24 @@ def to_bytes(
     return cbor2.dumps([[tuple(posting) for posting in effects.postings], written, result_commitment])
 
 
+class Outline(NamedTuple):
+    """What the committed bytes of effects say by themselves.
+
+    written            each key written with the SHA-256 of its row (None: the row is gone)
+    result_commitment  SHA-256 of the command's salt and the result
+    """
+
+    postings: tuple[Posting, ...]
+    written: Mapping[str, bytes | None]
+    result_commitment: bytes
+
+
+def outline(data: bytes) -> Outline:
+    """Read what `to_bytes` wrote; anything else raises ValueError or TypeError."""
+    postings, written, result_commitment = cbor.decode(data)
+    return Outline(tuple(Posting(*posting) for posting in postings), dict(written), result_commitment)
+
+
 def result_bytes(effects: Effects) -> bytes:
     """The answer to the caller as deterministic CBOR."""
     return cbor.encode(dict(effects.result))

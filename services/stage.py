@@ -258,6 +258,8 @@ def show_verification(settings: Settings, *, as_json: bool) -> bool:
     for finding in report["findings"]:
         _say(f"entry {finding['index']}: {finding['table']}: {finding['what']}")
     _say(f"{report['size']} entries, root {report['root']}: {'verified' if report['verified'] else 'DIFFERS'}")
+    if report["taken_as_committed"]:
+        _say(f"{report['taken_as_committed']} of them taken as committed: erased, or reading what an erased one wrote")
     if as_json:
         sys.stdout.write(json.dumps(report) + "\n")
     return bool(report["verified"])

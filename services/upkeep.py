@@ -35,7 +35,13 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None]) -> dict[
     finally:
         engine.dispose()
     findings = [{"index": found.index, "table": found.table, "what": found.what} for found in report.findings]
-    return {"size": report.size, "root": report.root.hex(), "verified": report.ok, "findings": findings}
+    return {
+        "size": report.size,
+        "root": report.root.hex(),
+        "verified": report.ok,
+        "taken_as_committed": report.taken,
+        "findings": findings,
+    }
 
 
 def simulate(

@@ -69,6 +69,10 @@ def assert_every_spark_is_funded(engine: Engine) -> None:
 def assert_entries_commit_to_their_payloads(engine: Engine) -> None:
     for index, entry, payload in _entries_with_payloads(engine):
         request, request_salt, effects, effects_salt = payload
+        if not request:  # erased: what remains is committed to
+            assert request_salt == b"", index
+            assert entry.effects_commitment == entries.commitment(effects_salt, effects), index
+            continue
         assert entry.command_commitment == entries.commitment(request_salt, request), index
         assert entry.effects_commitment == entries.commitment(effects_salt, effects), index
         assert entry.kind == request_from_bytes(request).command.KIND, index
@@ -118,8 +122,9 @@ def rows(engine: Engine) -> dict[str, Row]:
 
 
 def requests(engine: Engine) -> dict[int, Request]:
-    """The request of every entry, by index."""
-    return {index: request_from_bytes(payload[0]) for index, _, payload in _entries_with_payloads(engine)}
+    """The request of every entry that is not erased, by index."""
+    payloads = ((index, payload[0]) for index, _, payload in _entries_with_payloads(engine))
+    return {index: request_from_bytes(request) for index, request in payloads if request}
 
 
 def _must_be_covered(key: str) -> bool:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final
 
-from contracts import accounts, bundle, effects, evidence, execute, programmes, state
+from contracts import accounts, bundle, derivation, effects, evidence, execute, programmes, state
 from contracts import commands as own_commands
 from contracts.commands import OpenLedger, Request
 from contracts.wire import cbor
@@ -13,7 +13,7 @@ from services.contract_sets.loading import ROOT, UnusableBundle, load_modules
 
 SETS_MAX: Final = 8
 """Sets kept once loaded; a ledger rarely has as many."""
-_NAMES: Final = ("accounts", "commands", "effects", "evidence", "execute", "programmes", "state")
+_NAMES: Final = ("accounts", "commands", "derivation", "effects", "evidence", "execute", "programmes", "state")
 
 
 class NotInThisSet(ValueError):
@@ -27,7 +27,8 @@ class ContractSet:
     These names are the ledger's side of the agreement, and every later set keeps them:
     `execute.execute, first_reads, second_reads`, `commands.to_bytes, from_bytes`, `state.to_bytes, from_bytes, values,
     of_values, due_s` and the kinds of rows `Account, Decided, Ledger, Purchase, Queue, Unit`, `effects.Draft, Effects,
-    Rejected, to_bytes, row_bytes, result_bytes`, `evidence.is_authentic`, `accounts.can_release`, `programmes.parse`.
+    Rejected, to_bytes, outline, row_bytes, result_bytes`, `evidence.is_authentic`, `accounts.can_release`,
+    `programmes.parse`, `derivation.derived, PERSONAL`.
     A value of one set means nothing to another: between them go bytes.
     """
 
@@ -35,6 +36,7 @@ class ContractSet:
     programme: Any
     accounts: ModuleType
     commands: ModuleType
+    derivation: ModuleType
     effects: ModuleType
     evidence: ModuleType
     execute: ModuleType
@@ -130,6 +132,7 @@ def _own_modules() -> dict[str, ModuleType]:
     return {
         "accounts": accounts,
         "commands": own_commands,
+        "derivation": derivation,
         "effects": effects,
         "evidence": evidence,
         "execute": execute,

@@ -189,6 +189,11 @@ def _refusals(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any]:
     return [wireform.of_refusal(refusal) for refusal in found]
 
 
+def _erasable(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any]:
+    (customer_id,) = arguments
+    return wireform.of_erasable(ledger.erasable(customer_id))
+
+
 def _head(ledger: LocalLedger, _arguments: Sequence[Any]) -> list[Any]:
     return wireform.of_head(ledger.head())
 
@@ -206,6 +211,7 @@ _CALLS: Final[dict[str, Callable[[LocalLedger, list[Any]], Any]]] = {
     "evidence": _evidence,
     "packs": _packs,
     "refusals": _refusals,
+    "erasable": _erasable,
     "head": _head,
     "final_size": _final_size,
 }

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import structlog
 
 from contracts import recording
-from contracts.commands import DeclareLost, RecordPack, Request
+from contracts.commands import DeclareLost, EraseCustomer, RecordPack, Request
 from contracts.effects import Effects, Reason, Rejected
 from contracts.units import UnixSeconds
 from contracts.wire.packs import GapPack
@@ -20,7 +20,8 @@ from services.ledger.checkpoints import Checkpoint
 from services.ledger.client import Accepted, Declined, Failed, Outcome, reason_of
 from services.ledger.entries import SALT_BYTES, Entry
 from services.ledger.store import Batch, Written
-from services.ledger.versions import kept
+from services.ledger.subjects import subjects_of
+from services.ledger.versions import kept, with_carried
 from services.ledger.window import Window
 
 Chance: TypeAlias = Callable[[int], bytes]
@@ -139,7 +140,12 @@ class Execution:
         batch.requests.append((request.id, request.digest, index))
         for leg, (asset, account, amount) in enumerate(done.postings):
             batch.postings.append((index, leg, str(asset), account, amount))
-        batch.versions.extend((key, index, data) for key, data in kept(request.command.KIND, rows))
+        subjects = subjects_of(request.command, done.writes, has_postings=bool(done.postings))
+        batch.subjects.extend((index, subject) for subject in sorted(subjects))
+        if request.command.KIND == EraseCustomer.KIND:
+            batch.erasures.append((index, None))
+        left = kept(request.command.KIND, with_carried(request.command, rows))
+        batch.versions.extend((key, index, data) for key, data in left)
         for key, row in done.writes.items():
             window.written[key] = Written(index, row, rows[key])
         window.index = index + 1

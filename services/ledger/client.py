@@ -134,6 +134,14 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasable:
+    """What an erasure of one customer has to name now (`contracts.commands.EraseCustomer`)."""
+
+    indexes: tuple[int, ...]
+    rows: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The log as last published."""
 
@@ -184,6 +192,10 @@ class Ledger(Protocol):
 
     def refusals(self, device_id: str, *, after_seq: int, to_seq: int) -> list[tuple[int, Decided]]:
         """The unit's refused packs with after_seq < seq <= to_seq, in order."""
+        ...
+
+    def erasable(self, customer_id: str) -> Erasable:
+        """What the erasure of a customer who has closed their account has to name."""
         ...
 
     def head(self) -> Head:

@@ -15,16 +15,17 @@ import cbor2
 from sqlalchemy import Engine
 
 from contracts import state
-from contracts.commands import OpenLedger
+from contracts.commands import EraseCustomer, OpenLedger
 from services import contract_sets
 from services.contract_sets import ContractSet
-from services.ledger import entries, merkle, tiles
+from services.ledger import entries, erasing, merkle, tiles
 from services.ledger.deliveries import Payload
 from services.ledger.entries import Entry
 from services.ledger.lease import KeepWaiting
 from services.ledger.opening import OtherContracts, active_contracts
 from services.ledger.store import Batch, Store, Written
-from services.ledger.versions import kept
+from services.ledger.subjects import subjects_of
+from services.ledger.versions import kept, with_carried
 from services.ledger.window import RowCache, Window
 
 HOLDER: Final = "member"
@@ -66,12 +67,14 @@ class Copyist:
 
     def __init__(self, engine: Engine, *, programme: str) -> None:
         self._programme = programme
+        self._engine = engine
         self._store = Store(engine, contract_sets.own(programme))
         try:
             self._store.take_lease(HOLDER, _patience())
             last = self._store.last()
             self.size = 0 if last is None else last.index + 1
             self._at_s = 0 if last is None else last.entry.at_s
+            erasing.finish(engine, self._at_s)  # what was cut off, before anything is served
             self._frontier = self._store.frontier(self.size)
             if self.size:
                 self._store.contracts = active_contracts(self._store, self._store.contracts, programme)
@@ -217,7 +220,12 @@ class Copyist:
         batch.requests.append((request.id, request.digest, index))
         for leg, (asset, account, amount) in enumerate(done.postings):
             batch.postings.append((index, leg, str(asset), account, amount))
-        batch.versions.extend((key, index, data) for key, data in kept(request.command.KIND, rows))
+        subjects = subjects_of(request.command, done.writes, has_postings=bool(done.postings))
+        batch.subjects.extend((index, subject) for subject in sorted(subjects))
+        if request.command.KIND == EraseCustomer.KIND:
+            batch.erasures.append((index, None))
+        left = kept(request.command.KIND, with_carried(request.command, rows))
+        batch.versions.extend((key, index, data) for key, data in left)
         for key, row in done.writes.items():
             window.written[key] = Written(index, row, rows[key])
         window.index = index + 1
@@ -252,6 +260,8 @@ class Copyist:
             return
         self._store.commit(batch)
         self._window.commit()
+        if batch.erasures:
+            erasing.finish(self._engine, self._window.at_s)
         self._frontier = {
             tile.level: grown.get((tile.level, tile.full_tiles)) or self._frontier[tile.level]
             for tile in tiles.required(size).levels

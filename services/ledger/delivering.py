@@ -153,7 +153,8 @@ def _page(session: Session, first: int, collections: frozenset[str] | None) -> P
     for index, entry, *parts in session.execute(
         select(*columns).select_from(joined).where(*wanted).order_by(*columns[:1])
     ):
-        payload = Payload(*parts)
+        request, request_salt, effects, effects_salt, result = parts
+        payload = Payload(request or None, request_salt or None, effects, effects_salt, result or None)
         size_bytes += sum(len(part) for part in payload if part is not None)
         if index != after or (after > first and size_bytes > BYTES_MAX):
             break

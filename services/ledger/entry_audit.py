@@ -1,19 +1,21 @@
 """One entry, asked again: is it what it commits to, was it allowed, and does executing it do what the tables say?"""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from contracts import state
-from contracts.commands import Command, OpenLedger, Request
-from contracts.effects import Effects, Posting
+from contracts.commands import Command, EraseCustomer, OpenLedger, Request
+from contracts.effects import Effects, Outline, Posting
+from contracts.state import Row
 from services import contract_sets
 from services.contract_sets import UnusableBundle
 from services.ledger import entries
 from services.ledger.books import Books
 from services.ledger.entries import Entry
 from services.ledger.findings import Findings
-from services.ledger.reexecution import Replayed
+from services.ledger.reexecution import Hashed, Replayed, UnknownRow
 
 
 class NotExecutable(Exception):
@@ -22,17 +24,28 @@ class NotExecutable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """What an entry did when it was executed again."""
+    """What an entry did when it was executed again.
 
-    request: Request
-    effects: Effects
+    request  None: it is erased
+    effects  None: the entry is taken as committed, because it is erased or read a row that an erased one wrote
+    writes   new row by key (None: the row is gone)
+    """
+
+    request: Request | None
+    effects: Effects | None
+    writes: Mapping[str, Row | Hashed | None]
+    postings: tuple[Posting, ...]
 
 
 class EntryAudit:
-    """Re-executes the entries in their order; each step notes what it finds and goes on if it can."""
+    """Re-executes the entries in their order; each step notes what it finds and goes on if it can.
+
+    taken  how many entries were taken as committed and not executed
+    """
 
     def __init__(self, replayed: Replayed, findings: Findings) -> None:
         self.books = Books()
+        self.taken = 0
         self._replayed = replayed
         self._findings = findings
 
@@ -42,16 +55,50 @@ class EntryAudit:
         entry = self._entry(entry_row)
         if payload_row is None:
             self._stop(index, "payloads", "the entry has no payload")
+        if is_erased(payload_row):
+            self._replayed.at_s, self._replayed.index = entry.at_s, index
+            self._check_version(index, entry)
+            return self._take(entry, payload_row, posting_rows, None)
         self._check_binding(index, entry, payload_row)
         if index == 0:
             self._open(payload_row.request)
         request = self._request(index, payload_row)
         self._check_claims(index, entry, request.command)
         self._replayed.at_s, self._replayed.index = entry.at_s, index
-        done = self._execute(index, request.command)
+        try:
+            self._check_evidence(index, request.command)
+            done = self._execute(index, request.command)
+        except UnknownRow:
+            return self._take(entry, payload_row, posting_rows, request)
         self._check_effects(index, entry, payload_row, done)
         self._check_postings(index, posting_rows, done.postings)
-        return Executed(request, done)
+        return Executed(request, done, done.writes, done.postings)
+
+    def _take(self, entry: Entry, payload: Any, posting_rows: Sequence[Any], request: Request | None) -> Executed:
+        """Take an entry as committed: what it did is what its effects say, as far as they say it."""
+        index = self._replayed.index
+        outline = self._outline(index, entry, payload)
+        derivation = self._replayed.contracts.derivation
+        if request is None and entry.kind not in derivation.PERSONAL:
+            self._findings.add(index, "payloads", f"no {entry.kind} can be erased")
+        if request is not None and _result_commitment(payload) != outline.result_commitment:
+            self._findings.add(index, "payloads", "the result is not the one that the effects commit to")
+        rows = derivation.derived(index, entry.kind, entry.at_s, outline, self._replayed)
+        self._check_postings(index, posting_rows, outline.postings)
+        writes = {
+            key: None if sha256 is None else rows.get(key) or Hashed(sha256) for key, sha256 in outline.written.items()
+        }
+        self.taken += 1
+        return Executed(request, None, writes, outline.postings)
+
+    def _outline(self, index: int, entry: Entry, payload: Any) -> Outline:
+        if not _binds(payload.effects_salt, payload.effects, entry.effects_commitment):
+            self._stop(index, "payloads", "the effects are not the ones that the entry commits to")
+        try:
+            outline: Outline = self._replayed.contracts.effects.outline(payload.effects)
+            return outline
+        except (ValueError, TypeError):
+            self._stop(index, "payloads", "the effects cannot be read")
 
     def go_on_under(self, index: int) -> None:
         """Entry `index` has made another contract set active: load it out of what the ledger carries."""
@@ -97,17 +144,26 @@ class EntryAudit:
             self._stop(index, "payloads", "the request cannot be read")
 
     def _check_claims(self, index: int, entry: Entry, command: Command) -> None:
-        """What the entry says in public, and the evidence under the command."""
-        contracts = self._replayed.contracts
+        """What the entry says in public."""
         if (command.KIND == OpenLedger.KIND) is not (index == 0):
             self._stop(index, "payloads", "a log is opened by its first entry, and by no other")
+        self._check_version(index, entry)
+        if (entry.kind, entry.collection) != (command.KIND, command.COLLECTION):
+            self._findings.add(index, "entries", f"the entry says {entry.kind} in {entry.collection}")
+
+    def _check_version(self, index: int, entry: Entry) -> None:
+        contracts = self._replayed.contracts
         if entry.contract_version != contracts.version:
             named, active = entry.contract_version.hex()[:12], contracts.version.hex()[:12]
             self._findings.add(index, "entries", f"it names contract set {named}, and {active} was active")
-        if (entry.kind, entry.collection) != (command.KIND, command.COLLECTION):
-            self._findings.add(index, "entries", f"the entry says {entry.kind} in {entry.collection}")
-        if not contracts.evidence.is_authentic(command, self._unit_of(command)):
+
+    def _check_evidence(self, index: int, command: Any) -> None:
+        """The evidence under the command, and the rows that it carries."""
+        if not self._replayed.contracts.evidence.is_authentic(command, self._unit_of(command)):
             self._findings.add(index, "payloads", "the unit did not sign the message")
+        for key, data in command.rows if command.KIND == EraseCustomer.KIND else ():
+            if not self._replayed.learn(key, data):
+                self._stop(index, "payloads", f"it carries another row {key} than was written")
 
     def _unit_of(self, command: Command) -> Any:
         device_id = getattr(command, "device_id", None)
@@ -117,6 +173,8 @@ class EntryAudit:
     def _execute(self, index: int, command: Command) -> Effects:
         try:
             done = self._replayed.contracts.execute.execute(self._replayed, command)
+        except UnknownRow:
+            raise
         except Exception as error:  # whatever a forged command makes a contract raise
             self._stop(index, "payloads", f"executing it raises {error!r}")
         if isinstance(done, self._replayed.contracts.effects.Rejected):
@@ -144,6 +202,15 @@ class EntryAudit:
     def _stop(self, index: int, table: str, what: str) -> NoReturn:
         self._findings.add(index, table, what)
         raise NotExecutable
+
+
+def is_erased(payload: Any) -> bool:
+    """Is what an erasure takes gone from this row of `payloads`?"""
+    return not payload.request and not payload.request_salt and not payload.result
+
+
+def _result_commitment(payload: Any) -> bytes:
+    return hashlib.sha256(payload.request_salt + payload.result).digest()
 
 
 def _binds(salt: bytes, data: bytes, commitment: bytes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contracts.commands import Request
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
-from services.ledger.client import Evidence, Head, Outcome, PackEvidence, Recorded
+from services.ledger.client import Erasable, Evidence, Head, Outcome, PackEvidence, Recorded
 from services.ledger.queries import Queries
 from services.ledger.writer import Writer
 
@@ -52,6 +52,9 @@ class LocalLedger:
 
     def refusals(self, device_id: str, *, after_seq: int, to_seq: int) -> list[tuple[int, Decided]]:
         return self._queries.refusals(device_id, after_seq=after_seq, to_seq=to_seq)
+
+    def erasable(self, customer_id: str) -> Erasable:
+        return self._queries.erasable(customer_id)
 
     def head(self) -> Head:
         return self._queries.head()

@@ -17,8 +17,8 @@ from contracts.wire import cbor
 from contracts.wire.packs import INTERVALS_MAX
 from services import database
 from services.database import DatabaseUnavailable
-from services.ledger import answers, checkpoints, evidence, proofs, tiles
-from services.ledger.client import Evidence, Head, LedgerUnavailable, PackEvidence, Recorded
+from services.ledger import answers, checkpoints, entries, erasable, evidence, proofs, tiles
+from services.ledger.client import Erasable, Evidence, Head, LedgerUnavailable, PackEvidence, Recorded
 from services.ledger.merkle import HASH_BYTES
 from services.ledger.store import PACK_PREFIX, pack_place
 from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, PACKS, PAYLOADS, POSTINGS, STATE, TILES
@@ -140,6 +140,7 @@ class Queries:
         return [
             PackEvidence(device_id, seq, index, start_s, end_s, _message(requests[index]))
             for seq, index, start_s, end_s in found
+            if requests[index]  # else it is erased
         ]
 
     def refusals(self, device_id: str, *, after_seq: int, to_seq: int) -> list[tuple[int, Decided]]:
@@ -152,6 +153,13 @@ class Queries:
         )
         with self._reading() as session:
             return [(seq, Decided(*decided)) for seq, *decided in session.execute(query)]
+
+    # Erasure
+
+    def erasable(self, customer_id: str) -> Erasable:
+        """See `client.Ledger.erasable`."""
+        with self._reading() as session:
+            return erasable.erasable(session, customer_id)
 
     # The log
 
@@ -259,12 +267,16 @@ def _recorded(session: Session, indexes: Sequence[int]) -> list[Recorded]:
     for index, *posting in session.execute(in_order):
         postings[index].append(Posting(*posting))
     query = (
-        select(ENTRIES.c.index, ENTRIES.c.at_s, PAYLOADS.c.request, PAYLOADS.c.result)
+        select(ENTRIES.c.index, ENTRIES.c.at_s, ENTRIES.c.entry, PAYLOADS.c.request, PAYLOADS.c.result)
         .join(PAYLOADS, PAYLOADS.c.index == ENTRIES.c.index)
         .where(ENTRIES.c.index.in_(indexes))
     )
     found = {}
-    for index, at_s, request, result in session.execute(query):
+    for index, at_s, entry, request, result in session.execute(query):
+        if not request:  # erased: what it was about is known to nobody, what it moved to everybody who may see it
+            kind = entries.from_bytes(entry).kind
+            found[index] = Recorded(index, at_s, kind, {"kind": kind}, tuple(postings[index]), {})
+            continue
         said = _said(request)
         answer = answers.result_of(result)
         found[index] = Recorded(index, at_s, said["kind"], said, tuple(postings[index]), answer)

@@ -4,6 +4,7 @@ Accepted packs are never written again, so they are compared when they are writt
 grows with what the ledger knows now, not with how many packs it has seen.
 """
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -13,13 +14,23 @@ from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
 from services import contract_sets
 from services.contract_sets import ContractSet
-from services.ledger.store import pack_place
+from services.ledger.store import PACK_PREFIX, pack_place
+
+
+class UnknownRow(LookupError):
+    """A row is asked for of which only the hash is known."""
+
+
+class Hashed(NamedTuple):
+    """A row of which only the SHA-256 is known: an entry wrote it that is taken as committed."""
+
+    sha256: bytes
 
 
 class Written(NamedTuple):
     """A row and the entry that last wrote it."""
 
-    row: Row
+    row: Row | Hashed
     version: int
 
 
@@ -48,6 +59,8 @@ class Replayed:
         before, self.contracts = self.contracts.state, contracts
         if contracts.state is not before:
             for key, written in self._rows.items():
+                if isinstance(written.row, Hashed):
+                    continue
                 self._rows[key] = Written(
                     contracts.state.from_bytes(key, before.to_bytes(written.row)), written.version
                 )
@@ -61,13 +74,28 @@ class Replayed:
         return twin
 
     def get(self, key: str) -> Row | None:
-        """The row under `key`, or None; an accepted pack's is not kept."""
+        """The row under `key`, or None; an accepted pack's is not kept. Raises UnknownRow."""
         written = self._rows.get(key)
-        return written.row if written else None
+        if written is None:
+            return None
+        if isinstance(written.row, Hashed):
+            raise UnknownRow(key)
+        return written.row
 
-    def apply(self, writes: Mapping[str, Row | None]) -> Iterator[tuple[str, Decided]]:
+    def learn(self, key: str, data: bytes) -> bool:
+        """Take a row that is known by its hash from an entry that carries it; False if it is another."""
+        written = self._rows.get(key)
+        if written is not None and isinstance(written.row, Hashed):
+            if hashlib.sha256(data).digest() != written.row.sha256:
+                return False
+            self._rows[key] = Written(self.contracts.state.from_bytes(key, data), written.version)
+        return True
+
+    def apply(self, writes: Mapping[str, Row | Hashed | None]) -> Iterator[tuple[str, Decided]]:
         """Take over what entry `index` writes; yield the accepted packs, which are not kept."""
         for key, row in writes.items():
+            if isinstance(row, Hashed) and key.startswith(PACK_PREFIX):
+                self._note_decided(key)
             if isinstance(row, self.contracts.state.Decided):
                 self._note_decided(key)
                 if not row.refusal:

@@ -18,7 +18,7 @@ from contracts.commands import Request
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
 from services.ledger import wireform
-from services.ledger.client import Evidence, Head, LedgerUnavailable, Outcome, PackEvidence, Recorded, Running
+from services.ledger.client import Erasable, Evidence, Head, LedgerUnavailable, Outcome, PackEvidence, Recorded, Running
 from services.ledger.coalesce import Coalesced
 
 Q = TypeVar("Q")
@@ -114,6 +114,9 @@ class RemoteLedger:
     def refusals(self, device_id: str, *, after_seq: int, to_seq: int) -> list[tuple[int, Decided]]:
         found = self._call("refusals", [device_id, after_seq, to_seq])[0]
         return [wireform.to_refusal(refusal) for refusal in found]
+
+    def erasable(self, customer_id: str) -> Erasable:
+        return wireform.to_erasable(self._call("erasable", [customer_id])[0])
 
     def head(self) -> Head:
         return wireform.to_head(self._call("head", [])[0])

@@ -20,6 +20,7 @@ from services.ledger.lease import KeepWaiting, Lease
 from services.ledger.tables import (
     CHECKPOINTS,
     ENTRIES,
+    ERASURES,
     PACKS,
     PAYLOADS,
     POSTINGS,
@@ -27,6 +28,7 @@ from services.ledger.tables import (
     REQUESTS,
     ROW_VERSIONS,
     STATE,
+    SUBJECTS,
     TILES,
 )
 
@@ -61,6 +63,8 @@ class Batch:
     postings: list[tuple[int, int, str, str, int]] = field(default_factory=list)
     rows: dict[str, Written] = field(default_factory=dict)
     versions: list[tuple[str, int, bytes]] = field(default_factory=list)
+    subjects: list[tuple[int, str]] = field(default_factory=list)
+    erasures: list[tuple[int, None]] = field(default_factory=list)
     tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
     checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
 
@@ -189,6 +193,8 @@ class Store:
             self._upsert(PACKS, [row for row in packs if not _is_first_decision(row)])
             self._upsert(STATE, rows)
             self._insert(ROW_VERSIONS, batch.versions)
+            self._insert(SUBJECTS, batch.subjects)
+            self._insert(ERASURES, batch.erasures)
             if gone:
                 self._connection.delete(STATE, gone)
             self._upsert(TILES, [(level, n, hashes) for (level, n), hashes in batch.tiles.items()])

@@ -12,7 +12,17 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, Select, Table, func, or_, select, tuple_
 
 from services.database import is_sqlite, translated
-from services.ledger.tables import CHECKPOINTS, ENTRIES, PACKS, PAYLOADS, POSTINGS, REQUESTS, ROW_VERSIONS, TILES
+from services.ledger.tables import (
+    CHECKPOINTS,
+    ENTRIES,
+    PACKS,
+    PAYLOADS,
+    POSTINGS,
+    REQUESTS,
+    ROW_VERSIONS,
+    SUBJECTS,
+    TILES,
+)
 
 STREAM_ROWS: Final = 1_000
 _ENTRY_INDEX: Final = "entry_index"
@@ -32,6 +42,7 @@ class Page:
     payloads: dict[int, Row[Any]]
     postings: dict[int, list[Row[Any]]]
     versions: dict[int, dict[str, bytes]]
+    subjects: dict[int, set[str]]
     checkpoints: dict[int, bytes]
 
 
@@ -54,6 +65,9 @@ class Stored:
         at = ROW_VERSIONS.c.version
         for kept in self._connection.execute(select(ROW_VERSIONS).where(at >= first, at < after)):
             versions[kept.version][kept.key] = kept.value
+        subjects: defaultdict[int, set[str]] = defaultdict(set)
+        for named in self._between(SUBJECTS, first, after):
+            subjects[named.entry_index].add(named.subject)
         sizes = CHECKPOINTS.c.size
         checkpoints = self._connection.execute(select(CHECKPOINTS).where(sizes > first, sizes <= after))
         return Page(
@@ -61,6 +75,7 @@ class Stored:
             payloads={row.entry_index: row for row in self._between(PAYLOADS, first, after)},
             postings=postings,
             versions=versions,
+            subjects=subjects,
             checkpoints={row.size: row.note for row in checkpoints},
         )
 

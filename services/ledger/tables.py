@@ -38,7 +38,10 @@ class EntryRow(SQLModel, table=True):
 
 
 class PayloadRow(SQLModel, table=True):
-    """What an entry commits to: the request, the effects, each with its salt, and the answer to the caller."""
+    """What an entry commits to: the request, the effects, each with its salt, and the answer to the caller.
+
+    Erased (`erasing`) are request, request_salt and result; they are then empty, and so is no other.
+    """
 
     __tablename__ = "payloads"
     index: int = Field(sa_column=_big(primary_key=True))
@@ -131,6 +134,23 @@ class RowVersionRow(SQLModel, table=True):
     value: bytes = Field(sa_column=_bytes())
 
 
+class SubjectRow(SQLModel, table=True):
+    """Whom an entry is about, where neither its postings nor `packs` tell (`subjects.subjects_of`)."""
+
+    __tablename__ = "subjects"
+    __table_args__ = (Index("ix_subjects_subject", "subject", "index"),)
+    index: int = Field(sa_column=_big(primary_key=True))
+    subject: str = Field(sa_column=_key(primary_key=True))
+
+
+class ErasureRow(SQLModel, table=True):
+    """An entry that erases others; erased_s says when that was done here (None: not yet)."""
+
+    __tablename__ = "erasures"
+    index: int = Field(sa_column=_big(primary_key=True))
+    erased_s: int | None = Field(default=None, sa_column=_big(nullable=True))
+
+
 class TileRow(SQLModel, table=True):
     """A Merkle tile (C2SP tlog-tiles): 1 to 256 hashes; the rightmost of each level are the frontier."""
 
@@ -213,6 +233,8 @@ POSTINGS: Final = _table(PostingRow)
 STATE: Final = _table(StateRow)
 PACKS: Final = _table(PackRow)
 ROW_VERSIONS: Final = _table(RowVersionRow)
+SUBJECTS: Final = _table(SubjectRow)
+ERASURES: Final = _table(ErasureRow)
 TILES: Final = _table(TileRow)
 CHECKPOINTS: Final = _table(CheckpointRow)
 LEASE: Final = _table(LeaseRow)

@@ -5,6 +5,7 @@ of the entries, the tiles and the checkpoints are compared to the end all the sa
 missed: an older checkpoint or a remembered rejection that was removed as a whole leaves no trace.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -14,12 +15,13 @@ from sqlalchemy import Engine, exc
 from contracts import state
 from contracts.wire import cbor
 from services.database import translated
-from services.ledger import answers, stored, tables, tiles
+from services.ledger import answers, entries, stored, tables, tiles
 from services.ledger.entry_audit import EntryAudit, Executed, NotExecutable
+from services.ledger.erasure_audit import ErasureAudit
 from services.ledger.findings import Finding, Findings
 from services.ledger.merkle import leaf_hash
 from services.ledger.notes import KeyType, VerifierKey
-from services.ledger.reexecution import Replayed, Written
+from services.ledger.reexecution import Hashed, Replayed, Written
 from services.ledger.store import PACK_PREFIX, pack_place
 from services.ledger.stored import Page, Stored
 from services.ledger.tree_audit import (
@@ -30,13 +32,13 @@ from services.ledger.tree_audit import (
     signed_size,
     tile_differences,
 )
-from services.ledger.versions import kept
+from services.ledger.versions import kept, with_carried
 
 PAGE_ENTRIES: Final = 500
 
 OnProgress: TypeAlias = Callable[[int, int], None]
 """(entries compared, entries in all), after every page"""
-_Decided: TypeAlias = dict[str, tuple[int, tuple[Any, ...]]]
+_Decided: TypeAlias = dict[str, tuple[int, bytes]]
 """By key: the entry that decided a pack, and the fields of its row."""
 
 
@@ -45,11 +47,13 @@ class Report:
     """What the comparison came to.
 
     size, root  of the tree over the entries as they are stored
+    taken       entries that were taken as committed: erased, or reading what an erased one wrote
     findings    the first differences in the order they were met; count says how many there are
     """
 
     size: int
     root: bytes
+    taken: int
     findings: tuple[Finding, ...]
     count: int
 
@@ -71,7 +75,8 @@ def verify(engine: Engine, log_public_key: bytes, on_progress: OnProgress) -> Re
                 audit.walk(on_progress)
         except exc.DatabaseError as error:  # not "cannot now", so it is what lies there that cannot be read
             audit.findings.add(audit.tree.size, "database", f"cannot be read any further: {error.orig}")
-        return Report(audit.tree.size, audit.tree.root(), tuple(audit.findings.kept), audit.findings.count)
+        found = audit.findings
+        return Report(audit.tree.size, audit.tree.root(), audit.taken, tuple(found.kept), found.count)
 
 
 class _Audit:
@@ -84,8 +89,14 @@ class _Audit:
         self._log_key: VerifierKey | None = None
         self._replayed = Replayed()
         self._entries = EntryAudit(self._replayed, self.findings)
+        self._erasures = ErasureAudit(self.findings)
         self._tiles = GrowingTiles()
         self._can_execute = True
+
+    @property
+    def taken(self) -> int:
+        """How many entries were taken as committed."""
+        return self._entries.taken
 
     def walk(self, on_progress: OnProgress) -> None:
         """Compare page by page, then what only the end of the log says."""
@@ -98,6 +109,7 @@ class _Audit:
         self._compare_end_of_tree()
         self._compare_strays()
         if self._can_execute:
+            self._erasures.finish(self._stored.stream(tables.ERASURES))
             self._compare_state()
             self._compare_packs()
         self._compare_rejections()
@@ -132,12 +144,14 @@ class _Audit:
             return
         executed.append(done)
         self._compare_versions(index, done, page.versions.get(index, {}))
-        for key, row in self._replayed.apply(done.effects.writes):
-            packs[key] = index, self._rows.values(row)
+        kind = entries.from_bytes(page.entries[index].entry).kind
+        self._erasures.see(index, kind, done, page.subjects.get(index, set()))
+        for key, row in self._replayed.apply(done.writes):
+            packs[key] = index, self._rows.to_bytes(row)
         if index == 0:
             opened: Any = self._replayed.get(state.LEDGER_KEY)
             self._log_key = VerifierKey(opened.origin, KeyType.ED25519, self._log_public_key)
-        if state.ACTIVE_KEY in done.effects.writes:
+        if state.ACTIVE_KEY in done.writes:
             self._activate(index)
 
     def _activate(self, index: int) -> None:
@@ -152,11 +166,30 @@ class _Audit:
         """The rows as the set has them that is active in the end."""
         return self._replayed.contracts.state
 
+    def _bytes_of(self, row: Any) -> bytes | Hashed:
+        """A row as it is stored, if more than its hash is known."""
+        stored: bytes | Hashed = row if isinstance(row, Hashed) else self._rows.to_bytes(row)
+        return stored
+
+    def _pack_bytes(self, row: Any) -> bytes:
+        _device_id, _seq, _version, *decided = row
+        found: bytes = self._rows.to_bytes(self._rows.Decided(*decided))
+        return found
+
     def _compare_versions(self, index: int, done: Executed, found: dict[str, bytes]) -> None:
+        if done.request is None or done.effects is None:
+            self._compare_taken_versions(index, done, found)
+            return
         rows = self._replayed.contracts.effects.row_bytes(done.effects)
-        expected = dict(kept(done.request.command.KIND, rows))
+        expected = dict(kept(done.request.command.KIND, with_carried(done.request.command, rows)))
         for key in sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)):
             self.findings.add(index, "row_versions", f"{key} is not kept as the entry left it")
+
+    def _compare_taken_versions(self, index: int, done: Executed, found: dict[str, bytes]) -> None:
+        for key, data in found.items():
+            row = done.writes.get(key)
+            if done.request is None or row is None or not _is(self._bytes_of(row), data):
+                self.findings.add(index, "row_versions", f"{key} is not kept as the entry left it")
 
     def _compare_checkpoint(self, size: int, note: bytes | None) -> None:
         if note is None or self._log_key is None:
@@ -176,8 +209,10 @@ class _Audit:
                 self.findings.add(index, "tiles", what)
 
     def _compare_requests(self, first: int, executed: Sequence[Executed]) -> None:
-        found = self._stored.requests([done.request.id for done in executed])
+        found = self._stored.requests([done.request.id for done in executed if done.request is not None])
         for index, done in enumerate(executed, first):
+            if done.request is None:
+                continue
             row = found.get(done.request.id)
             if row is None:
                 self.findings.add(index, "requests", "the request's id is missing")
@@ -187,14 +222,14 @@ class _Audit:
     def _compare_accepted(self, packs: _Decided) -> None:
         """Compare packs with what first decided them."""
         found = self._stored.packs([pack_place(key) for key in packs])
-        for key, (version, values) in packs.items():
-            self._compare_pack(key, version, values, found.get(pack_place(key)))
+        for key, (version, written) in packs.items():
+            self._compare_pack(key, version, written, found.get(pack_place(key)))
 
-    def _compare_pack(self, key: str, version: int, values: tuple[Any, ...], row: Any) -> None:
+    def _compare_pack(self, key: str, version: int, written: bytes | Hashed, row: Any) -> None:
         place = pack_place(key)
         if row is None:
             self.findings.add(version, "packs", f"{key} is missing")
-        elif tuple(row) != (*place, version, *values):
+        elif tuple(row)[: len(place) + 1] != (*place, version) or not _is(written, self._pack_bytes(row)):
             self.findings.add(version, "packs", f"{key} is another")
 
     # At the end
@@ -221,13 +256,15 @@ class _Audit:
                 self.findings.add(row.entry_index, table.name, "there is no such entry")
         for row in self._stored.versions_outside(self._size):
             self.findings.add(row.version, "row_versions", "there is no such entry")
-        if self._stored.count(tables.REQUESTS) != self._size:
+        for row in self._stored.outside(tables.SUBJECTS, self._size):
+            self.findings.add(row.entry_index, "subjects", "there is no such entry")
+        if self._stored.count(tables.REQUESTS) != self._size - self._erasures.erased:
             self._compare_all_requests()
 
     def _compare_all_requests(self) -> None:
         for row in self._stored.requests_with_payload():
             try:
-                is_known = row.request is not None and cbor.decode(row.request)[1] == row.id
+                is_known = bool(row.request) and cbor.decode(row.request)[1] == row.id
             except (ValueError, TypeError, LookupError):
                 continue
             if not is_known:
@@ -239,13 +276,13 @@ class _Audit:
             if written is None:
                 self.findings.add(row.version, "state", f"no entry left a row {row.key}")
                 continue
-            expected = (row.key, written.version, self._rows.to_bytes(written.row), self._rows.due_s(written.row))
-            if tuple(row) != expected:
+            is_written = row.version == written.version and _is(self._bytes_of(written.row), row.value)
+            if not is_written or row.due_s != self._rows.due_s(self._rows.from_bytes(row.key, row.value)):
                 self.findings.add(written.version, "state", f"{row.key} is another")
             if isinstance(written.row, self._rows.Account):
                 self._compare_balance(row.key, written)
         for key, written in self._replayed.remaining():
-            if not isinstance(written.row, self._rows.Decided):
+            if not key.startswith(PACK_PREFIX):
                 self.findings.add(written.version, "state", f"{key} is missing")
 
     def _compare_balance(self, key: str, written: Written) -> None:
@@ -256,15 +293,14 @@ class _Audit:
 
     def _compare_packs(self) -> None:
         """Refused packs, which may have been decided again, and those that no entry decided."""
-        decided, left = self._rows.Decided, self._replayed.remaining()
-        refused = {key: written for key, written in left if isinstance(written.row, decided)}
+        refused = {key: written for key, written in self._replayed.remaining() if key.startswith(PACK_PREFIX)}
         keys = list(refused)
         for start in range(0, len(keys), PAGE_ENTRIES):
             part = keys[start : start + PAGE_ENTRIES]
             found = self._stored.packs([pack_place(key) for key in part])
             for key in part:
-                version, values = refused[key].version, self._rows.values(refused[key].row)
-                self._compare_pack(key, version, values, found.get(pack_place(key)))
+                version, written = refused[key].version, self._bytes_of(refused[key].row)
+                self._compare_pack(key, version, written, found.get(pack_place(key)))
         for row in self._stored.stream(tables.PACKS):
             if not self._replayed.is_decided(row.device_id, row.seq):
                 self.findings.add(row.entry_index, "packs", f"no entry decided number {row.seq} of {row.device_id}")
@@ -276,3 +312,8 @@ class _Audit:
             )
             if row.seal != seal or not 0 <= row.size <= self._size:
                 self.findings.add(row.size, "rejections", f"the seal of {row.id.hex()} is broken")
+
+
+def _is(written: bytes | Hashed, data: bytes) -> bool:
+    """Are these the bytes that were written, or those that are known by their hash?"""
+    return hashlib.sha256(data).digest() == written.sha256 if isinstance(written, Hashed) else data == written

@@ -6,9 +6,9 @@ day's. The other rows that a pack reads change seldom, and every version of them
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
-from contracts.commands import RecordPack
+from contracts.commands import EraseCustomer, RecordPack
 
 _DAY: Final = "day/"
 _METER: Final = "meter/"
@@ -22,3 +22,11 @@ def kept(kind: str, rows: Mapping[str, bytes | None]) -> Iterator[tuple[str, byt
     for key, data in rows.items():
         if data is not None and key.startswith(_SELDOM):
             yield key, data
+
+
+def with_carried(command: Any, rows: Mapping[str, bytes | None]) -> Mapping[str, bytes | None]:
+    """The rows that an entry wrote, and those that an erasure carries.
+
+    What was kept by the entries that it erases is gone; an award after them is explained from these.
+    """
+    return {**rows, **dict(command.rows)} if command.KIND == EraseCustomer.KIND else rows

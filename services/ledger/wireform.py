@@ -17,6 +17,7 @@ from contracts.state import Decided
 from services.ledger.client import (
     Accepted,
     Declined,
+    Erasable,
     Evidence,
     Failed,
     Head,
@@ -172,6 +173,16 @@ def to_refusal(value: Sequence[Any]) -> tuple[int, Decided]:
     """What `of_refusal` wrote."""
     seq, decided = value
     return seq, state.of_values(Decided, decided)
+
+
+def of_erasable(erasable: Erasable) -> list[Any]:
+    """What an erasure has to name."""
+    return [list(erasable.indexes), [list(row) for row in erasable.rows]]
+
+
+def to_erasable(value: Sequence[Any]) -> Erasable:
+    """What `of_erasable` wrote."""
+    return Erasable(*_frozen(list(value)))
 
 
 def of_head(head: Head) -> list[Any]:

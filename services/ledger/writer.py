@@ -29,6 +29,7 @@ from services import contract_sets
 from services.clock import Clock, SystemClock
 from services.contract_sets import ContractSet, UnusableBundle
 from services.database import DatabaseUnavailable
+from services.ledger import erasing
 from services.ledger.batches import Chance, Execution, Tip, failure_of, in_order
 from services.ledger.client import Accepted, Declined, LedgerUnavailable, Outcome
 from services.ledger.entries import HASH_BYTES
@@ -278,6 +279,8 @@ class Writer:
             return [Declined(Reason.CONTRACTS_UNUSABLE) for _ in requests]
         if not executed.batch.is_empty():
             opened.store.commit(executed.batch)
+            if executed.batch.erasures:
+                erasing.finish(self._engine, at_s)
             opened.tip = executed.tip
             opened.duties.committed(executed.batch.rows.values())
         opened.window.commit()
@@ -301,6 +304,7 @@ class Writer:
                 self._check_log(store)
                 if is_start and not self._accept_clock:
                     check_clock(self._clock.now_s(), last.entry.at_s)
+                erasing.finish(self._engine, max(last.entry.at_s, self._clock.now_s()))
             opened = _opened(store, _tip(store, last), lease.epoch)
             if last is None:
                 self._write_entry_0(opened)
