@@ -167,7 +167,8 @@ def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) ->
         replay.check_export_path(choices.export)
     measured = reading.read(choices.paths, start=choices.start, has_battery=choices.has_battery)
     from_s = rows.local_midnight_s(choices.first) if choices.first else -(2**62)
-    to_s = rows.local_midnight_s(choices.last + timedelta(days=1)) if choices.last else 2**62
+    last = choices.last if choices.last != date.max else None  # no day comes after it
+    to_s = rows.local_midnight_s(last + timedelta(days=1)) if last else 2**62
     measured = replay.between(measured, from_s=from_s, to_s=to_s)
     for unreadable in replay.unreadable_rows(measured):
         _say(f"{unreadable.file}:{unreadable.line}: {unreadable.reason}")

@@ -9,7 +9,8 @@ homes.csv makes the other flows from these, or there is none and the grid does a
 battery and running sums as they were.
 
 Without a usable line of homes.csv no row of a home can be read, for nothing says how large its roof is: `bad_nameplate`
-for every row of a home whose line is bad, `not_in_homes_csv` for the rows of a file that no line names.
+for every row of a home whose line is bad, `not_in_homes_csv` for the rows of a file that no line names. A file without
+its columns is `missing_column` in every row, and takes nothing from the others.
 """
 
 import re
@@ -27,6 +28,7 @@ from device_sim.carry import Carry
 from device_sim.measured.cells import Line, exact, header_of, lines_of
 from device_sim.measured.rows import (
     DEFAULT_ZONE,
+    INTENSITY_MAX,
     LOCAL,
     NAMEPLATE_MAX,
     MeasuredHome,
@@ -36,7 +38,7 @@ from device_sim.measured.rows import (
     UnreadableFile,
 )
 
-LOAD, SUN = "non_shiftable_load", "solar_generation"
+LOAD, SUN, INTENSITY = "non_shiftable_load", "solar_generation", "carbon_intensity"
 HOME_COLUMNS: Final = (
     "home",
     "pv_nominal_kw",
@@ -202,10 +204,12 @@ def _measurements(path: Path, first_day: date) -> Iterator[tuple[int, int, tuple
     """Yield (line, start, (load in kWh, sun in W per kW) or why not); the start of an unreadable row is 0."""
     lines = lines_of(path)
     header = header_of(lines)
-    columns = _columns(path, header, (LOAD, SUN))
+    columns = [header.index(name) for name in (LOAD, SUN) if name in header]
     for index, line in enumerate(lines):
         start_s = _hour_s(first_day, index)
-        if start_s is None:
+        if len(columns) < len((LOAD, SUN)):
+            yield line.number, 0, Reason.MISSING_COLUMN
+        elif start_s is None:
             yield line.number, 0, Reason.NONEXISTENT_LOCAL_TIME
         elif (reason := _shape_reason(line, header)) is not None:
             yield line.number, 0, reason
@@ -218,9 +222,12 @@ def _measurements(path: Path, first_day: date) -> Iterator[tuple[int, int, tuple
 
 
 def _hour_s(first_day: date, index: int) -> int | None:
-    """Return when local hour number `index` starts, in UTC seconds; None if the clocks leave it out."""
-    wall = datetime.combine(first_day, time.min) + timedelta(hours=index)
-    first_occurrence = wall.replace(tzinfo=LOCAL, fold=0).astimezone(UTC)
+    """Return when local hour number `index` starts, in UTC seconds; None if clocks or calendar leave it out."""
+    try:
+        wall = datetime.combine(first_day, time.min) + timedelta(hours=index)
+        first_occurrence = wall.replace(tzinfo=LOCAL, fold=0).astimezone(UTC)
+    except OverflowError:  # the calendar ends with the year 9999
+        return None
     exists = first_occurrence.astimezone(LOCAL).replace(tzinfo=None) == wall
     return int(first_occurrence.timestamp()) if exists else None
 
@@ -238,15 +245,25 @@ def _read_signals(path: Path, first_day: date) -> tuple[dict[int, int], list[Unr
         return {}, []
     lines = lines_of(path)
     header = header_of(lines)
-    (column,) = _columns(path, header, ("carbon_intensity",))
+    if INTENSITY not in header:
+        return {}, list(_all_rows(path, Reason.MISSING_COLUMN))
+    column = header.index(INTENSITY)
     signals: dict[int, int] = {}
     unreadable = []
     for index, line in enumerate(lines):
         start_s = _hour_s(first_day, index)
         reason = Reason.NONEXISTENT_LOCAL_TIME if start_s is None else _shape_reason(line, header)
-        intensity = exact(line.cells[column]) if reason is None else None
-        if start_s is not None and intensity is not None and intensity >= 0:
-            signals[start_s] = floor(intensity * 1_000 + Fraction(1, 2))
+        mg_per_wh = _mg_per_wh(line.cells[column]) if reason is None else None
+        if start_s is not None and mg_per_wh is not None:
+            signals[start_s] = mg_per_wh
         else:
             unreadable.append(Unreadable(path, line.number, reason or Reason.BAD_INTENSITY))
     return signals, unreadable
+
+
+def _mg_per_wh(text: str) -> int | None:
+    """Return an intensity in kg/kWh as whole mg/wh, halves upwards; None if it is none that an hour can have."""
+    intensity = exact(text)
+    if intensity is None or not 0 <= intensity * 1_000 <= INTENSITY_MAX:
+        return None
+    return floor(intensity * 1_000 + Fraction(1, 2))

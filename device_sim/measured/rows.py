@@ -14,6 +14,8 @@ LOCAL: Final = ZoneInfo("America/Toronto")  # the programme's local time
 DEFAULT_ZONE: Final = "ontario"
 NAMEPLATE_MAX: Final = 1_000_000_000
 """W or wh: the platform registers no unit with more. An interval that can be sent needs far less."""
+INTENSITY_MAX: Final = 1_000_000
+"""mg/wh: the platform takes no more for an hour."""
 
 
 class UnreadableFile(Exception):
@@ -25,6 +27,7 @@ class Reason(StrEnum):
 
     BAD_CSV = "bad_csv"
     WRONG_COLUMN_COUNT = "wrong_column_count"
+    MISSING_COLUMN = "missing_column"
     MISSING_HOME = "missing_home"
     BAD_START = "bad_start"
     MISSING_OFFSET = "missing_offset"

@@ -121,7 +121,7 @@ def test_a_folder_without_intensity_has_no_signals(tmp_path: Path) -> None:
 
 def test_an_intensity_that_cannot_be_read_is_reported_and_its_hour_has_none(tmp_path: Path) -> None:
     folder = a_folder(tmp_path, A_DAY)
-    (folder / "carbon_intensity.csv").write_text("carbon_intensity\n0.0005\nhigh\n-1\n0.0004999\n")
+    (folder / "carbon_intensity.csv").write_text("carbon_intensity\n0.0005\nhigh\n-1\n0.0004999\n1000.001\n")
 
     measured = read([folder])
 
@@ -130,6 +130,7 @@ def test_an_intensity_that_cannot_be_read_is_reported_and_its_hour_has_none(tmp_
     assert [(row.line, row.reason) for row in measured.unreadable] == [
         (3, Reason.BAD_INTENSITY),
         (4, Reason.BAD_INTENSITY),
+        (6, Reason.BAD_INTENSITY),
     ]
 
 
@@ -218,13 +219,38 @@ def test_a_folder_that_lacks_what_it_needs_is_one_clear_error(tmp_path: Path, mi
         read([folder])
 
 
-@pytest.mark.parametrize(("name", "lacks"), [("homes.csv", "home, pv_nominal_kw"), ("one.csv", "non_shiftable_load")])
-def test_a_file_of_the_folder_without_its_columns_is_one_clear_error(tmp_path: Path, name: str, lacks: str) -> None:
+def test_a_list_of_homes_without_its_columns_is_one_clear_error(tmp_path: Path) -> None:
     folder = a_folder(tmp_path, A_DAY)
-    (folder / name).write_text("a,b\n1,2\n")
+    (folder / "homes.csv").write_text("a,b\n1,2\n")
 
-    with pytest.raises(UnreadableFile, match=f"{name}: the header lacks {lacks}"):
+    with pytest.raises(UnreadableFile, match=r"homes\.csv: the header lacks home, pv_nominal_kw"):
         read([folder])
+
+
+def test_a_file_without_its_columns_is_unreadable_row_by_row_and_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, A_DAY, houses="one,4.0,6.4,5.0,0.9\ntwo,4.0,6.4,5.0,0.9")
+    (folder / "two.csv").write_text("non_shiftable_load,sun\n1,2\n\n1,2\n")
+    (folder / "carbon_intensity.csv").write_text("carbon\n0.1\n")
+
+    measured = read([folder])
+    one, two = measured.homes
+
+    assert (len(one.rows), one.unreadable) == (24, ())
+    assert (two.rows, [(row.line, row.reason) for row in two.unreadable]) == (
+        (),
+        [(2, Reason.MISSING_COLUMN), (4, Reason.MISSING_COLUMN)],
+    )
+    assert measured.signals == {}
+    assert [(row.file.name, row.reason) for row in measured.unreadable] == [
+        ("carbon_intensity.csv", Reason.MISSING_COLUMN)
+    ]
+
+
+def test_an_hour_behind_the_end_of_the_calendar_cannot_be_read(tmp_path: Path) -> None:
+    starts_s, _, unreadable = local_hours(a_folder(tmp_path, A_DAY), date(9999, 12, 31))
+
+    assert len(starts_s) == 19  # then it is midnight in Greenwich
+    assert unreadable[0] == (21, Reason.NONEXISTENT_LOCAL_TIME)
 
 
 def test_two_folders_with_a_home_of_one_name_are_one_clear_error(tmp_path: Path) -> None:
