@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from contracts import programmes
+from contracts.approvals import COSIGN
+from contracts.state import Member
 from contracts.wire.receipts import Instruction
 from services import api_docs, database, problems
 from services.broker.accounts import BrokerAccounts, TableAccounts
@@ -33,11 +35,13 @@ from services.observability import count_requests, observability_router
 from services.operations.keyring import KeyMetrics
 from services.operations.office import Office
 from services.operations.routes import operations_router
-from services.receipts.keyring import Keyring
+from services.receipts import keyring
 from services.setaside import instructions
 from services.settings import Settings
 
 PROGRAMME: Final = "ontario"
+MEMBERS_MAX: Final = 100
+"""As many as a note may bear signatures (`notes.SIGNATURES_MAX`)."""
 UNAVAILABLE: Final = {
     LedgerUnavailable: "ledger_unavailable",
     DatabaseUnavailable: "database_unavailable",
@@ -126,7 +130,7 @@ class Faces:
                 keys=self.keys,
                 programme=programmes.load(PROGRAMME),
                 passwords=Passwords(),
-                log_keys=Keyring(log_key, (), 0).text(),
+                keys_of=lambda note: keyring.naming(log_key, note, self._member_keys()).text(),
             )
         if Service.GATEWAY in services:
             final_above_cents = programmes.load(PROGRAMME).final_above_cents
@@ -136,6 +140,13 @@ class Faces:
             yield oauth_router(tokens=tokens, clients=clients)
             yield well_known_router(keys=self.keys)
             yield operations_router(self._office(tokens, clients))
+
+    def _member_keys(self) -> Iterator[VerifierKey]:
+        """Every key that any member co-signed with, past ones too: their signatures still hold."""
+        for _, member in self.ledger.find("member", limit=MEMBERS_MAX):
+            for key in member.keys if isinstance(member, Member) else ():
+                if key.use == COSIGN:
+                    yield VerifierKey(key.name, KeyType.COSIGNATURE, key.public_key)
 
     def _office(self, tokens: Tokens, clients: Clients) -> Office:
         return Office(

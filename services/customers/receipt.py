@@ -1,6 +1,7 @@
 """The receipt of one entry, for whoever it is about."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends
@@ -62,13 +63,13 @@ class Receipt(BaseModel):
     ]
     evidence: Annotated[dict[str, Any], Field(description="the bytes that the entry commits to, base64url")]
     proof: Annotated[str, Field(description="C2SP tlog-proof under the newest checkpoint")]
-    keys: Annotated[str, Field(description="as /log/keys names them")]
+    keys: Annotated[str, Field(description="who signed the checkpoint, in the form of /log/keys")]
 
 
-def receipt_router(*, ledger: Ledger, tokens: Tokens, log_keys: str) -> APIRouter:
+def receipt_router(*, ledger: Ledger, tokens: Tokens, keys_of: Callable[[bytes], str]) -> APIRouter:
     """Return the router of `/v1/me/sparks/entries/{index}/receipt`.
 
-    log_keys  the text of `/log/keys`
+    keys_of  which keys signed a checkpoint, in the form of `/log/keys`
     """
     router = APIRouter(tags=["customers"])
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
@@ -83,7 +84,7 @@ def receipt_router(*, ledger: Ledger, tokens: Tokens, log_keys: str) -> APIRoute
         found = ledger.evidence(int(index)) if _INDEX.fullmatch(index) else None
         if found is not None:
             try:
-                return document.write(found, customer_id=caller.subject, keys=log_keys)
+                return document.write(found, customer_id=caller.subject, keys=keys_of(found.checkpoint))
             except document.NotTheirs:
                 pass
         raise Problem("not_found", "There is no such entry of yours.")

@@ -32,13 +32,13 @@ def customers_router(
     keys: Keys,
     programme: Programme,
     passwords: Passwords,
-    log_keys: str,
+    keys_of: Callable[[bytes], str],
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> APIRouter:
     """Return the router of the customers' calls (interfaces.md 3).
 
     passwords  what a hash of a password costs
-    log_keys   the text of `/log/keys`, which receipts name their keys by
+    keys_of    which keys signed a checkpoint, in the form of `/log/keys`: receipts name them
     """
     router = APIRouter()
     answers = Answers(engine, clock)
@@ -62,7 +62,7 @@ def customers_router(
     )
     router.include_router(devices_router(ledger=ledger, tokens=tokens, random_bytes=random_bytes))
     router.include_router(sparks_router(ledger=ledger, tokens=tokens))
-    router.include_router(receipt_router(ledger=ledger, tokens=tokens, log_keys=log_keys))
+    router.include_router(receipt_router(ledger=ledger, tokens=tokens, keys_of=keys_of))
     router.include_router(consumption_router(ledger=ledger, clock=clock, tokens=tokens, programme=programme))
     router.include_router(checkout_router(ledger=ledger, tokens=tokens, keys=keys, programme=programme))
     return router

@@ -1,11 +1,12 @@
 """Which keys must have signed a checkpoint, in the form of `/log/keys`: the log's vkey, members' vkeys, `quorum k`."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from services.ledger import notes
-from services.ledger.notes import VerifierKey
+from services.ledger.notes import KeyType, OpenedNote, VerifierKey
 
 _QUORUM: Final = re.compile(r"quorum (0|[1-9][0-9]{0,3})")
 
@@ -21,6 +22,14 @@ class Keyring:
     def text(self) -> str:
         """As `/log/keys` serves it."""
         return "".join(f"{key.text()}\n" for key in (self.log, *self.members)) + f"quorum {self.quorum}\n"
+
+
+def naming(log: VerifierKey, note: bytes, members: Iterable[VerifierKey]) -> Keyring:
+    """The keys that signed a checkpoint, of these: the log's, and whoever co-signed it, all of whom must have."""
+    opened = notes.open_note(note, {log, *members})
+    signers = [signature.key for signature in opened.signatures] if isinstance(opened, OpenedNote) else []
+    cosigners = sorted((key for key in signers if key.type is KeyType.COSIGNATURE), key=lambda key: key.name)
+    return Keyring(log, tuple(cosigners), len(cosigners))
 
 
 def parse(text: str) -> Keyring | None:

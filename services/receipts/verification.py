@@ -198,7 +198,7 @@ def _checkpoint(proof: Proof, own: Keyring, trusted: Keyring | None) -> tuple[Ch
 def _signed_sentence(checkpoint: Checkpoint, cosigned: int, own: Keyring, trusted: Keyring | None) -> str:
     ring = trusted or own
     whose = "" if trusted else " (the keys are the receipt's own: compare them with /log/keys, or give --keys)"
-    by = f"the log {checkpoint.origin} and {cosigned} of its {len(ring.members)} members" if ring.members else "the log"
+    by = f"the log {checkpoint.origin} and {cosigned} members" if ring.members else f"the log {checkpoint.origin}"
     return f"The checkpoint of {checkpoint.size} entries is signed by {by}{whose}."
 
 

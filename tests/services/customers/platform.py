@@ -45,7 +45,7 @@ from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.opening import LogIdentity
 from services.ledger.queries import Queries
 from services.ledger.writer import Writer
-from services.receipts.keyring import Keyring
+from services.receipts import keyring
 
 NOON_S = 1_783_353_600  # Monday 2026-07-06 12:00 in Toronto, on-peak
 FOR_EVER_S = 4_000_000_000
@@ -291,7 +291,7 @@ def _assemble(
             keys=keys,
             programme=programmes.load(),
             passwords=CHEAP,
-            log_keys=Keyring(log_key, (), 0).text(),
+            keys_of=lambda note: keyring.naming(log_key, note, ()).text(),
         )
     )
     app.include_router(authorizations_router(ledger=ledger, tokens=tokens))

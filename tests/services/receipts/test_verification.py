@@ -160,7 +160,7 @@ def member(seed: bytes) -> VerifierKey:
 def test_as_many_members_as_the_quorum_says_must_have_co_signed(receipts):
     one, two = bytes([1]) * 32, bytes([2]) * 32
 
-    assert "2 of its 3 members" in verify(cosigned(receipts["pack"], one, two, quorum=2)).sentences[0]
+    assert "2 members" in verify(cosigned(receipts["pack"], one, two, quorum=2)).sentences[0]
     with pytest.raises(Untrue, match="1 members co-signed the checkpoint, and 2 must"):
         verify(cosigned(receipts["pack"], one, quorum=2))
     with pytest.raises(Untrue, match="nobody whom the keys name"):
@@ -192,6 +192,16 @@ def test_the_command_line_names_what_does_not_hold_and_ends_with_1(receipts, tmp
 
     assert done.exit_code == 1
     assert "DOES NOT HOLD: at: it does not follow from the evidence" in done.output
+
+
+def test_a_keyring_names_who_signed_and_nobody_else(receipts):
+    note = cosigned(receipts["pack"], bytes([2]) * 32, quorum=1)["proof"].partition("\n\n")[2].encode()
+
+    ring = keyring.naming(LOG, note, [member(bytes([n]) * 32) for n in (1, 2, 3)])
+
+    assert ring == Keyring(LOG, (member(bytes([2]) * 32),), 1)
+    assert keyring.parse(ring.text()) == ring
+    assert keyring.parse(ring.text() + "more") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"format": "sparks-receipt-v1"}'])
