@@ -121,7 +121,7 @@ class Input:
 class Evidence:
     """All there is to know of an entry: it, what it was asked, what came of it, and the rows that decided an award.
 
-    checkpoint  the newest signed note, which every path is under
+    checkpoint  a signed note, which every path is under: the newest final one if it has the entry, else the newest
     inputs      none where nothing was awarded, or where another contract set executed it
     """
 

@@ -11,18 +11,16 @@ from contracts.execute import version
 from contracts.programmes import Programme
 from services.ledger import entries, past, tiles
 from services.ledger.client import Evidence, Input, Proven
-from services.ledger.tables import CHECKPOINTS, ENTRIES, PAYLOADS, TILES
+from services.ledger.tables import ENTRIES, PAYLOADS, TILES
 
 
-def of_entry(session: Session, programme: Programme, index: int) -> Evidence | None:
-    """The evidence of entry `index` under the newest checkpoint; None if the tree has none, or its request is erased.
+def of_entry(session: Session, programme: Programme, index: int, *, size: int, note: bytes) -> Evidence | None:
+    """The evidence of entry `index` under the checkpoint `note` of `size`.
 
-    Of an entry that other contracts than this program's executed, or before which something was erased, the inputs are
-    not told.
+    None if the tree has no such entry, or its request is erased. Of an entry that other contracts than this program's
+    executed, or before which something was erased, the inputs are not told.
     """
-    newest = select(CHECKPOINTS.c.size, CHECKPOINTS.c.note).order_by(CHECKPOINTS.c.size.desc()).limit(1)
-    head = session.execute(newest).first()
-    if head is None or not 0 <= index < head.size:
+    if not 0 <= index < size:
         return None
     payload = PAYLOADS.c
     told = select(payload.request, payload.request_salt, payload.result, ENTRIES.c.entry, ENTRIES.c.at_s)
@@ -35,9 +33,9 @@ def of_entry(session: Session, programme: Programme, index: int) -> Evidence | N
         command = commands.from_bytes(request).command
         with suppress(past.Forgotten):
             read = past.before(session, programme, command, at_s=at_s, index=index).read
-    proven = _proven(session, {index, *(by for by, _ in read.values())}, head.size)
+    proven = _proven(session, {index, *(by for by, _ in read.values())}, size)
     inputs = (Input(key, state.to_bytes(row), proven[by]) for key, (by, row) in sorted(read.items()))
-    return Evidence(proven[index], request, request_salt, result, head.note, tuple(inputs))
+    return Evidence(proven[index], request, request_salt, result, note, tuple(inputs))
 
 
 def _proven(session: Session, indexes: Iterable[int], size: int) -> dict[int, Proven]:

@@ -116,7 +116,8 @@ class Queries:
     def evidence(self, index: int) -> Evidence | None:
         """See `client.Ledger.evidence`. Costs at most the packs of one local day of the unit (`past`)."""
         with self._reading() as session:
-            return evidence.of_entry(session, self._programme, index)
+            size, note = _checkpoint_over(session, index)
+            return evidence.of_entry(session, self._programme, index, size=size, note=note)
 
     # Packs
 
@@ -235,13 +236,17 @@ class Queries:
         It is under the newest final checkpoint that has the entry, else under the newest.
         """
         with self._reading() as session:
-            final = _final(session)
-            is_final = final is not None and index < final.size
-            size, note = (final.size, final.note) if final and is_final else _newest_checkpoint(session)
+            size, note = _checkpoint_over(session, index)
             if not 0 <= index < size:
                 return None
             hashes = tiles.inclusion_proof(index, size, lambda level, n: _tile(session, level, n))
         return proofs.write(index, hashes, note)
+
+
+def _checkpoint_over(session: Session, index: int) -> tuple[int, bytes]:
+    """The newest final checkpoint if it has the entry, else the newest: its size and note."""
+    final = _final(session)
+    return (final.size, final.note) if final is not None and index < final.size else _newest_checkpoint(session)
 
 
 def _decided(session: Session, key: str) -> Decided | None:

@@ -11,12 +11,15 @@ import httpx
 import pytest
 
 from contracts import programmes
+from contracts.commands import EnrollCustomer
 from contracts.wire import signatures
 from services.ledger import notes, proofs
 from services.ledger.finality import Collector
 from services.ledger.members import Members
 from services.ledger.notes import OpenedNote
-from tests.services.ledger.builders import Books, fund, running
+from services.receipts import document, keyring
+from services.receipts.verification import Untrue, verify
+from tests.services.ledger.builders import Books, fund, request, running
 from tests.services.ledger.http_ledger import LOG_KEY
 from tests.services.member import stage
 
@@ -85,6 +88,26 @@ def test_the_proof_of_an_entry_shows_that_it_is_final(consortium: Consortium):
 
     (entry,) = consortium.books.queries.entries(2, 1)
     assert proofs.verify(proof, entry, LOG_KEY, members, 2)
+
+
+def test_a_receipt_satisfies_who_trusts_the_members_as_soon_as_it_is_final(consortium: Consortium):
+    (joined,) = consortium.books.accept(request(EnrollCustomer("ann", "saver")))
+    trusted = keyring.parse(httpx.get(f"{consortium.url}/log/keys").text)
+
+    with pytest.raises(Untrue, match="0 members co-signed the checkpoint, and 2 must"):
+        verify(receipt_of(consortium.books, joined.index), trusted)
+    consortium.collect()
+
+    receipt = receipt_of(consortium.books, joined.index)
+    assert "and 2 members" in verify(receipt, trusted).sentences[0]
+    assert verify(receipt).index == joined.index
+
+
+def receipt_of(books: Books, index: int) -> dict[str, object]:
+    evidence = books.ledger.evidence(index)
+    assert evidence is not None
+    keys = keyring.naming(LOG_KEY, evidence.checkpoint, map(stage_key, SEEDS)).text()
+    return document.write(evidence, customer_id="ann", keys=keys)
 
 
 def test_each_round_goes_on_from_what_was_signed_before(consortium: Consortium):
