@@ -4,24 +4,22 @@ Progress goes to standard error; with `--json` the last line of standard output 
 can mend is one line on standard error and an exit code that is not 0.
 """
 
-import functools
 import gc
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any
 
 import typer
 
+from services.member_commands import member_app
+from services.reporting import Json, reported
+
 # Rows by the ten thousand are kept in memory and hold no cycles; Python's 700 would look through them again and again.
 COLLECT_AFTER = (100_000, 50, 100)
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 app = typer.Typer(
     name="sparks",
@@ -33,34 +31,12 @@ app = typer.Typer(
 ledger_app = typer.Typer(help="The ledger: verify it.", no_args_is_help=True)
 contract_app = typer.Typer(help="The contracts: try others on history, run vectors against them.", no_args_is_help=True)
 receipt_app = typer.Typer(help="Receipts: check one without this platform.", no_args_is_help=True)
-member_app = typer.Typer(help="A member's copy of the ledger.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure this machine, load included.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(contract_app, name="contract")
 app.add_typer(receipt_app, name="receipt")
 app.add_typer(member_app, name="member")
 app.add_typer(bench_app, name="bench")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
-
-
-def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what the operator can mend into one line and exit code 1."""
-
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except Exception as error:
-            from services.plain_errors import in_one_line
-
-            line = in_one_line(error)
-            if line is None:
-                raise
-            typer.echo(f"sparks: {line}", err=True)
-            raise typer.Exit(1) from None
-
-    return run
 
 
 def main() -> None:

@@ -38,6 +38,34 @@ class Use(StrEnum):
     COSIGN = "cosign"
 
 
+def new_seed(path: Path, random_bytes: Callable[[int], bytes] = os.urandom) -> bytes:
+    """Make a seed file of an organisation's own, which is never overwritten; the public key."""
+    seed = random_bytes(SECRET_BYTES)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(f"{seed.hex()}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise KeyFileUnusable(f"{path}: {error.strerror}") from error
+    _sync(path.parent)
+    return signatures.public_key_of(seed)
+
+
+def read_seed(path: Path) -> bytes:
+    """The 32-byte seed that `new_seed` wrote."""
+    try:
+        _refuse_others(path)
+        seed = bytes.fromhex(path.read_text(encoding="ascii"))
+    except OSError as error:
+        raise KeyFileUnusable(f"{path}: {error.strerror}") from error
+    except ValueError:
+        seed = b""
+    if len(seed) != SECRET_BYTES:
+        raise KeyFileUnusable(f"{path}: not {SECRET_BYTES} bytes in hex")
+    return seed
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What a client proves itself with: an OAuth client's id and secret, or a user name and password."""

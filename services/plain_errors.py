@@ -22,6 +22,7 @@ from services.ledger.client import LedgerUnavailable
 from services.ledger.lease import AnotherWriter
 from services.ledger.opening import ClockNeedsAcceptance, OtherContracts, OtherLedger
 from services.member.program import UnusableMember
+from services.proposing import NothingToSign
 from services.receipts.verification import NoReceipt
 from services.replay import ReplayStuck
 from services.settings import BadSettings
@@ -46,6 +47,7 @@ MENDABLE: Final = (
     NoReceipt,
     NothingToSimulate,
     NoVectors,
+    NothingToSign,
     OtherContracts,
     OtherLedger,
     OtherSchema,

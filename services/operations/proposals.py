@@ -19,8 +19,8 @@ from contracts.governed import Approvals, Governed
 from contracts.programmes import Programme
 from contracts.units import UnixSeconds
 from services.database import is_sqlite, reading, transaction
-from services.idempotency import Asked, rejected
-from services.ledger.client import Accepted, Declined, Ledger
+from services.idempotency import Asked, outcome_of, rejected
+from services.ledger.client import Declined, Ledger, Running
 from services.operations.office import Office
 from services.operations.tables import ApprovalRow, ProposalRow
 from services.problems import Problem
@@ -148,13 +148,12 @@ def _settle(office: Office, proposal: Proposal) -> Proposal:
     whole = counted if isinstance(tried, Effects) else proposal.approvals
     request = replace(proposal.request, command=replace(proposal.command, approvals=whole))
     (outcome,) = office.ledger.submit([request])
-    match outcome:
-        case Accepted():
-            closed = replace(proposal, outcome=CARRIED, entry_index=outcome.index)
-        case Declined() if outcome.reason not in _FOR_THE_MOMENT:
-            closed = replace(proposal, outcome=str(outcome.reason))
-        case _:
-            return proposal  # asked at the same moment by another call, or its keys ended just now
+    if isinstance(outcome, Running) or (isinstance(outcome, Declined) and outcome.reason in _FOR_THE_MOMENT):
+        return proposal  # another call asks at the same moment, or a key ended just now
+    if isinstance(outcome, Declined):
+        closed = replace(proposal, outcome=str(outcome.reason))
+    else:
+        closed = replace(proposal, outcome=CARRIED, entry_index=outcome_of(outcome).index)
     _close(office, closed)
     return closed
 

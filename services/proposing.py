@@ -1,0 +1,112 @@
+"""What members do from the command line: propose, look, sign, approve. Speaks to the platform over HTTP only.
+
+A member signs bytes that the platform shows it. What they say is read out of these very bytes, so that nobody signs
+one thing and is shown another.
+"""
+
+import json
+from contextlib import closing
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.commands import BY_KIND
+from contracts.wire import cbor, signatures
+from device_sim.people import Caller, Operator
+from services.encoding import bytes_of, text_of
+from services.keys import KeyFileUnusable, read_seed
+
+APPROVAL: Final = "sparks-approval"
+"""What the bytes begin with that a member signs (`contracts.approvals`)."""
+
+
+class NothingToSign(ValueError):
+    """What the platform shows is no proposal, or not what it was said to be; the message is one line."""
+
+
+class Anyone(Caller):
+    """A caller of what is open to all."""
+
+    def token(self) -> str:
+        """There is none to get: what is open to all asks for none."""
+        raise NothingToSign("this call needs the operator's credentials")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where the platform is, and whose credentials propose.
+
+    operator  the file with `client_id` and `client_secret`
+    """
+
+    url: str
+    operator: Path
+
+    def look(self, path: str, **query: Any) -> Any:
+        """GET something that is open to all."""
+        with closing(Anyone(self.url)) as caller:
+            return caller.get(path, **query)
+
+    def propose(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Propose a governed command; the proposal."""
+        with closing(Operator(self.url, **_credentials(self.operator))) as caller:
+            made: dict[str, Any] = caller.post("/v1/proposals", body)
+            return made
+
+    def approve(self, proposal: dict[str, Any], member_id: str, seed: bytes) -> dict[str, Any]:
+        """Sign what a proposal shows and send the signature; the proposal as it stands then."""
+        signature = signatures.sign(seed, signed_bytes(proposal))
+        with closing(Anyone(self.url)) as caller:
+            body = {"member_id": member_id, "signature": text_of(signature)}
+            approved: dict[str, Any] = caller.post(f"/v1/proposals/{proposal['id']}/approvals", body)
+            return approved
+
+
+def signed_bytes(proposal: dict[str, Any]) -> bytes:
+    """The bytes that a proposal asks to sign; raises NothingToSign."""
+    data = bytes_of(str(proposal.get("to_sign", "")))
+    if not data:
+        raise NothingToSign("the platform shows no bytes to sign")
+    return data
+
+
+def said(to_sign: bytes) -> list[tuple[str, str]]:
+    """What somebody says who signs these bytes, by name: the log, the command and its fields. Raises NothingToSign."""
+    try:
+        value = cbor.decode(to_sign)
+    except ValueError:
+        value = None
+    if not isinstance(value, list) or len(value) < 3 or value[0] != APPROVAL or value[2] not in BY_KIND:
+        raise NothingToSign("the bytes to sign are no proposal that this version knows")
+    names = [field.name for field in fields(BY_KIND[value[2]]) if field.name != "approvals"]
+    if len(names) != len(value) - 3:
+        raise NothingToSign(f"the bytes to sign are no {value[2]} that this version knows")
+    return [
+        ("log", str(value[1])),
+        ("command", value[2]),
+        *zip(names, map(_text, value[3:]), strict=True),
+    ]
+
+
+def public_key_of(text: str) -> str:
+    """The public key in base64url that is named: itself, or that of a seed file."""
+    if (path := Path(text)).suffix == ".seed" or path.is_file():
+        return text_of(signatures.public_key_of(read_seed(path)))
+    if len(bytes_of(text) or b"") != signatures.PUBLIC_KEY_LENGTH:
+        raise KeyFileUnusable(f"{text}: neither a file nor the base64url of a public key")
+    return text
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return text_of(value)
+    return " ".join(_text(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _credentials(path: Path) -> dict[str, str]:
+    try:
+        client = json.loads(path.read_text(encoding="ascii"))
+        return {name: str(client[name]) for name in ("client_id", "client_secret")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"no operator's credentials ({error.__class__.__name__})"
+        raise KeyFileUnusable(f"{path}: {what}; name them with --operator") from None
