@@ -132,6 +132,19 @@ class LedgerSuite:
         assert ledger.entries_of(["customer/nobody"]) == []
         assert ledger.entries_of([]) == []
 
+    def test_the_evidence_of_a_pack_has_the_rows_it_was_decided_from(self, ledger: Ledger):
+        home = Home()
+        accept(ledger, [*home.joining(), fund(), home.record()])
+        (pack,) = accept(ledger, [home.record()])
+
+        evidence = ledger.evidence(pack.index)
+
+        assert evidence is not None
+        assert evidence.proven.index == pack.index
+        assert [read.key for read in evidence.inputs] == ["customer/customer-1", "meter/unit-1", "unit/unit-1"]
+        assert [read.written_by.index for read in evidence.inputs] == [2, pack.index - 1, 3]
+        assert ledger.evidence(pack.index + 1) is None
+
     def test_an_entry_tells_what_was_asked_and_what_came_of_it(self, ledger: Ledger):
         (accepted,) = accept(ledger, [fund(cents=5)])
 
