@@ -18,7 +18,9 @@ MEDIA_TYPE: Final = "application/problem+json"
 BODY_BYTES_MAX: Final = 64 * 1024
 LARGE_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 """Ten thousand units in one call need about 3 MiB; only callers with a token get so far."""
-_LARGE_BODIES: Final = ("/v1/devices", "/v1/proposals", "/internal/")
+_LARGE_BODIES: Final = ("/v1/devices", "/internal/")
+_PROPOSALS: Final = "/v1/proposals"
+"""One may carry a whole contract set; what lies below it, an approval, is small and open to all."""
 FIELDS_SHOWN_MAX: Final = 20
 """More errors in one body than anybody reads would take long to list."""
 
@@ -340,7 +342,8 @@ class _BodyLimit:
             await self._app(scope, receive, send)
             return
         received_bytes = 0
-        is_large = scope["path"].startswith(_LARGE_BODIES)
+        path = scope["path"]
+        is_large = path.startswith(_LARGE_BODIES) or path == _PROPOSALS
         bytes_max = LARGE_BODY_BYTES_MAX if is_large else BODY_BYTES_MAX
 
         async def receive_counted() -> Message:

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Query, Response
 from fastapi.encoders import jsonable_encoder
 
-from contracts import approvals, state
+from contracts import approvals, execute, state
 from contracts.approvals import approve_bytes
 from contracts.governed import (
+    ActivateContracts,
     AddMemberKey,
     AdmitMember,
     ChangeMember,
@@ -23,12 +24,13 @@ from contracts.governed import (
     RetireMemberKey,
     SetQuorum,
 )
-from contracts.state import Ledger, Member, Membership
+from contracts.state import ActiveContracts, Ledger, Member, Membership
 from contracts.units import UnixSeconds
 from services import calls
 from services.encoding import bytes_of, cursor_of, place_of, text_of
 from services.idempotency import Answer, Asked, asked_by, asked_by_anyone
 from services.identity import Caller, Scope
+from services.ledger.client import LedgerUnavailable
 from services.moments import rfc3339
 from services.operations import governance_shapes as shapes
 from services.operations import keyring, proposals
@@ -37,10 +39,13 @@ from services.operations.proposals import CARRIED, Proposal
 from services.problems import Problem
 
 MEMBERS_MAX: Final = 1_000
+BYTES_SHOWN_MAX: Final = 1_024
+"""Of a field of a proposal; the bytes to sign have all of it."""
 PROPOSED: Final = (
     *("unknown_member", "member_exists", "invalid_member", "unknown_role", "invalid_cosign_name", "cosign_name_taken"),
     *("invalid_member_key", "unknown_member_key", "too_many_keys", "key_in_use", "last_govern_key", "last_member"),
-    *("invalid_quorum", "quorum_out_of_reach"),
+    *("invalid_quorum", "quorum_out_of_reach", "malformed_bundle", "bundle_of_other_version", "invalid_parameters"),
+    *("unknown_contracts", "contracts_active"),
 )
 """Why no approval could carry what was proposed."""
 APPROVED: Final = (
@@ -72,6 +77,18 @@ def _add_reading(router: APIRouter, office: Office) -> None:
             items=[_member(office, member) for member in members],
         )
 
+    @router.get("/contracts", responses=calls.open_to_all())
+    def show_contracts() -> shapes.Contracts:
+        """Which contract set executes what comes next, since which entry, and which one this program has itself."""
+        opened, active = office.ledger.rows([state.LEDGER_KEY, state.ACTIVE_KEY])
+        if not isinstance(opened, Ledger) or not isinstance(active, ActiveContracts):
+            raise LedgerUnavailable("the ledger has not been opened yet")
+        return shapes.Contracts(
+            version=active.version.hex(),
+            activated_at_entry=active.activated_at,
+            program=execute.version(opened.programme).hex(),
+        )
+
     @router.get("/proposals", responses=calls.open_to_all("invalid_cursor"))
     def list_proposals(cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=50)] = 20) -> shapes.Proposals:
         """What was proposed, the newest first."""
@@ -93,7 +110,7 @@ def _add_deciding(router: APIRouter, office: Office) -> None:
 
     @router.post("/proposals", status_code=201, response_model=shapes.ProposalToSign, responses=calls.keyed(*PROPOSED))
     def propose(
-        body: Annotated[shapes.ProposalBody, Body()],
+        body: Annotated[shapes.ProposalBody, Body(examples=[{"kind": "set_quorum", "quorum": 2}])],
         who: Annotated[Caller, Depends(caller)],
         asked: Asked = asking,
     ) -> Response:
@@ -155,7 +172,20 @@ def _command_of(office: Office, body: Any) -> Governed:
             return RemoveMember(serial, body.member_id, ())
         case shapes.SetQuorumBody():
             return SetQuorum(serial, body.quorum, ())
+        case shapes.ActivateContractsBody():
+            return _activation(serial, body)
     raise TypeError(f"no command of {type(body).__name__}")
+
+
+def _activation(serial: int, body: shapes.ActivateContractsBody) -> ActivateContracts:
+    return ActivateContracts(
+        serial=serial,
+        version=bytes.fromhex(body.version),
+        files=None if body.files is None else bytes_of(body.files) or b"",
+        parameters=None if body.parameters is None else body.parameters.encode(),
+        simulation=bytes.fromhex(body.simulation or ""),
+        approvals=(),
+    )
 
 
 def _key(key: shapes.NewMemberKey) -> tuple[bytes, str]:
@@ -216,7 +246,8 @@ def _signed_bytes(office: Office, command: Governed) -> bytes:
 
 def _plain(value: object) -> object:
     if isinstance(value, bytes):
-        return text_of(value)
+        is_short = len(value) <= BYTES_SHOWN_MAX
+        return text_of(value) if is_short else f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}"
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 

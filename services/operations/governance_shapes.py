@@ -8,6 +8,8 @@ from services.moments import Moment
 from services.operations.shapes import EXAMPLE_KEY, EXAMPLE_MOMENT, Line, Shape, Shown, example
 
 MEMBER_KEYS_MAX: Final = 8
+FILES_MAX: Final = 4 * 1024 * 1024
+PARAMETERS_MAX: Final = 512 * 1024
 
 MemberId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 ProposalId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -15,6 +17,7 @@ Url = Annotated[str, StringConstraints(pattern=r"^(https?://[!-~]{1,190})?$")]
 CosignName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9./_-]{0,199}$")]
 Base64 = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}={0,2}$")]
 Use = Literal["govern", "cosign"]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 EXAMPLE_SIGNATURE: Final = "2OCf-q2bLhXSwAXfBlM2eSvYJpOSDqTqx0dIYiFgzYJyfV4sQ0SmWQ_6dQbeS3gqz0oTz2qvH-xJc5dOWmS2Cw"
 
@@ -78,8 +81,27 @@ class SetQuorumBody(Shape):
     quorum: Annotated[int, Field(ge=0, le=1_000, description="co-signatures that make a checkpoint final")]
 
 
+class ActivateContractsBody(Shape):
+    """Another contract set: its `files`, or `parameters` for the active code; neither for one that was active once."""
+
+    model_config = example(kind="activate_contracts", version="5d" * 32, simulation="0f" * 32)
+    kind: Literal["activate_contracts"]
+    version: Annotated[Sha256, Field(description="hex: of the set that is to execute what comes next")]
+    files: Annotated[str | None, Field(description="base64url: CBOR map of path to bytes", max_length=FILES_MAX)] = None
+    parameters: Annotated[str | None, Field(description="a programme's TOML file", max_length=PARAMETERS_MAX)] = None
+    simulation: Annotated[
+        Sha256 | None, Field(description="hex: result hash of `sparks contract simulate`, which is approved too")
+    ] = None
+
+
 ProposalBody: TypeAlias = Annotated[
-    AdmitMemberBody | ChangeMemberBody | AddMemberKeyBody | RetireMemberKeyBody | RemoveMemberBody | SetQuorumBody,
+    AdmitMemberBody
+    | ChangeMemberBody
+    | AddMemberKeyBody
+    | RetireMemberKeyBody
+    | RemoveMemberBody
+    | SetQuorumBody
+    | ActivateContractsBody,
     Field(discriminator="kind"),
 ]
 """A governed command as it is proposed: its serial is that of the moment."""
@@ -109,7 +131,9 @@ class Proposal(Shown):
     kind: str
     state: Annotated[str, Field(description="open, carried or refused")]
     reason: Annotated[str | None, Field(description="why it is refused for good: the code of a problem")] = None
-    fields: Annotated[dict[str, Any], Field(description="what is proposed; bytes in base64url")]
+    fields: Annotated[
+        dict[str, Any], Field(description="what is proposed; bytes in base64url, long ones by their hash")
+    ]
     digest: Annotated[str, Field(description="hex, SHA-256 of the bytes to sign")]
     proposed_at: str
     approvals: Annotated[list[str], Field(description="the members whose signature counts")]
@@ -175,3 +199,10 @@ class Members(Shown):
     quorum: Annotated[int, Field(description="co-signatures that make a checkpoint final")]
     approvals_needed: Annotated[int, Field(description="members that carry a proposal now")]
     items: list[Member]
+
+
+class Contracts(Shown):
+    model_config = example(version="5d" * 32, activated_at_entry=0, program="5d" * 32)
+    version: Annotated[str, Field(description="hex: of the contract set that executes the next entry")]
+    activated_at_entry: Annotated[int, Field(description="the entry that made it active; the next was executed by it")]
+    program: Annotated[str, Field(description="hex: of the set that this program was built with")]

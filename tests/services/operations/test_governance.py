@@ -5,10 +5,12 @@ import hashlib
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from contracts import bundle
 from contracts.units import DAY_S
 from services.encoding import bytes_of, text_of
 from services.operations.keyring import KeyMetrics
 from tests.contracts.members import YEAR_S, public_key
+from tests.services.contract_sets.second import other_parameters, other_rate, other_rule
 from tests.services.operations.conftest import code_of
 from tests.services.operations.council import an_admission, approve, decide, found, propose
 
@@ -131,3 +133,43 @@ def test_the_metric_says_when_the_last_key_of_each_use_ends(desk):
         ("cosign", "valid"),
         ("cosign", "valid"),
     ]
+
+
+# Contracts
+
+
+def test_members_make_other_contracts_active(desk):
+    found(desk, "hydro", "interac")
+    before = desk.as_().get("/v1/contracts").json()
+    version = bundle.version_of(bundle.from_bytes(other_rate()))
+    body = {
+        "kind": "activate_contracts",
+        "version": version.hex(),
+        "parameters": other_parameters().decode(),
+        "simulation": "ab" * 32,
+    }
+
+    carried = decide(desk, body, "hydro", "interac")
+
+    assert carried["state"] == "carried"
+    assert carried["fields"]["parameters"].endswith(hashlib.sha256(other_parameters()).hexdigest())
+    after = desk.as_().get("/v1/contracts").json()
+    assert (before["version"], before["activated_at_entry"]) == (before["program"], 0)
+    assert (after["version"], after["activated_at_entry"]) == (version.hex(), carried["entry_index"])
+    assert after["program"] == before["program"]
+
+
+def test_a_whole_contract_set_fits_into_a_proposal_and_a_wrong_one_is_refused(desk):
+    found(desk, "hydro")
+    files = other_rule()
+    version = bundle.version_of(bundle.from_bytes(files)).hex()
+    whole = {"kind": "activate_contracts", "version": version, "files": text_of(files)}
+
+    assert code_of(desk.programme.post("/v1/proposals", whole | {"version": "0" * 64})) == (
+        422,
+        "bundle_of_other_version",
+    )
+    assert code_of(desk.programme.post("/v1/proposals", whole | {"files": "AA"})) == (422, "malformed_bundle")
+    assert code_of(desk.programme.post("/v1/proposals", whole | {"files": None})) == (404, "unknown_contracts")
+    assert decide(desk, whole, "hydro")["state"] == "carried"
+    assert code_of(desk.programme.post("/v1/proposals", whole)) == (409, "contracts_active")
