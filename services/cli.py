@@ -302,6 +302,22 @@ def bench_checkout(
     _show_figures(bench(purchases=purchases, connections=connections), as_json)
 
 
+@bench_app.command("ledger")
+@reported
+def bench_ledger(
+    units: Annotated[int, typer.Option(min=1, help="Registered units with real keys.")] = 2_001,
+    packs_each: Annotated[int, typer.Option(min=1, help="Packs of each unit.")] = 16,
+    as_json: Json = False,
+) -> None:
+    """The writer alone: entries appended a second, executed again a second, and how long a proof and a balance take."""
+    from benchmarks.ledger import bench
+    from services.stage import bars
+
+    with bars() as show:
+        figures = bench(units=units, packs_each=packs_each, on_progress=show)
+    _show_figures(figures, as_json)
+
+
 def _show_figures(figures: dict[str, Any], as_json: bool) -> None:
     for name, figure in figures.items():
         typer.echo(f"{name:>16}  {figure}", err=as_json)

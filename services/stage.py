@@ -72,7 +72,7 @@ def show_demo(settings: Settings, *, homes: int, days: int, pace: float | None, 
     chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS})
     configure_logging(level=logging.ERROR)
     with _full_disk_named(folder), Rehearsal(chosen, clock, on_open=lambda: _make_room(folder)) as platform:
-        with _bars() as show:
+        with bars() as show:
             summary = demo.demo(platform, homes=homes, days=days, folder=folder / "units", pace=pace, on_progress=show)
         clock.run()
         _print_demo(summary, as_json)
@@ -172,7 +172,7 @@ def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) ->
     measured = replay.between(measured, from_s=from_s, to_s=to_s)
     for unreadable in replay.unreadable_rows(measured):
         _say(f"{unreadable.file}:{unreadable.line}: {unreadable.reason}")
-    with _temporary_folder(settings.data_dir) as folder, _bars() as show:
+    with _temporary_folder(settings.data_dir) as folder, bars() as show:
         chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS, "http_port": 0, "mqtt_port": 0})
         clock = SimulatedClock(replay.first_moment_s(measured))
         with _full_disk_named(folder), Rehearsal(chosen, clock) as platform:
@@ -254,7 +254,7 @@ def show_member(settings: Settings, *, as_json: bool) -> bool:
 
 def show_verification(settings: Settings, *, as_json: bool) -> bool:
     """Verify the ledger of these settings; print what was found, and return whether all is well."""
-    with _bars() as show:
+    with bars() as show:
         report = verify(settings, lambda done, total: show("re-executing", done, total))
     for finding in report["findings"]:
         _say(f"entry {finding['index']}: {finding['table']}: {finding['what']}")
@@ -327,7 +327,7 @@ def show_simulation(settings: Settings, choices: SimulationChoices, *, as_json: 
 
     parameters = choices.params.read_bytes() if choices.params else None
     span = Span(choices.first, choices.last)
-    with _bars() as show:
+    with bars() as show:
         simulated = simulate(settings, span, lambda done, total: show("executing", done, total), parameters=parameters)
     document = simulated.document()
     _print_simulation(document, as_json)
@@ -378,7 +378,7 @@ def _add_change(table: Table, name: str, before: int, after: int, *, unit: str =
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
+def bars() -> Iterator[Callable[[str, int, int], None]]:
     """Progress bars on standard error, one for each thing that is going on."""
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, Any] = {}
