@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     member_log_key       the log's vkey, by which everything is checked; it names the origin too
     member_cosign_name   under which the member co-signs
     member_peers         base URLs of other members' nodes, with commas: to find a fork
+    member_first_contracts  hex version of the set that the log began with, if it is not this program's
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
     member_log_key: str = ""
     member_cosign_name: str = ""
     member_peers: str = ""
+    member_first_contracts: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
     @property
     def database(self) -> str:

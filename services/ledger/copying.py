@@ -65,8 +65,13 @@ class Copyist:
     Every method raises DatabaseUnavailable; then close it and open another.
     """
 
-    def __init__(self, engine: Engine, *, programme: str) -> None:
+    def __init__(self, engine: Engine, *, programme: str, first_contracts: bytes | None = None) -> None:
+        """`first_contracts` is the version of the set that the first entry may carry; None: this program's own.
+
+        Its files are code, and nobody has approved them but whoever keeps this copy.
+        """
         self._programme = programme
+        self._first_contracts = first_contracts or contract_sets.own(programme).version
         self._engine = engine
         self._store = Store(engine, contract_sets.own(programme))
         try:
@@ -159,7 +164,7 @@ class Copyist:
             programme, files = contract_sets.opening(payload.request or b"")
             if programme != self._programme:
                 _stop(0, "payloads", "the programme", self._programme, programme)
-            self._store.contracts = contract_sets.load(files, programme=programme)
+            self._store.contracts = contract_sets.load(files, programme=programme, version=self._first_contracts)
         except ValueError as error:
             _stop(0, "payloads", "the contract set", "can be loaded", str(error))
         self._renew_window()

@@ -52,6 +52,7 @@ class Node:
         programme: str,
         peers: Callable[[], Sequence[Log]],
         now_s: Callable[[], UnixSeconds],
+        first_contracts: bytes | None = None,
         poll_s: float = POLL_S,
     ) -> None:
         self.memory: Final = Memory(engine)
@@ -63,6 +64,7 @@ class Node:
         self._programme = programme
         self._peers = peers
         self._now_s = now_s
+        self._first_contracts = first_contracts
         self._poll_s = poll_s
         self._changed = threading.Condition()
         self._is_running = False
@@ -74,7 +76,7 @@ class Node:
 
     def start(self) -> None:
         """Begin to follow. Raises AnotherWriter if another process keeps this copy."""
-        Copyist(self._engine, programme=self._programme).close()
+        self._copy().close()
         self._is_running = True
         self._thread.start()
 
@@ -137,7 +139,7 @@ class Node:
         copy: Copyist | None = None
         while self._is_running:
             try:
-                copy = copy or Copyist(self._engine, programme=self._programme)
+                copy = copy or self._copy()
                 self._go_round(copy)
             except Exception as error:  # whatever it is, a member's node goes on asking
                 log.warning("member_waits", error=f"{type(error).__name__}: {error}")
@@ -151,6 +153,9 @@ class Node:
                     self._changed.wait(self._poll_s)
         if copy is not None:
             copy.close()
+
+    def _copy(self) -> Copyist:
+        return Copyist(self._engine, programme=self._programme, first_contracts=self._first_contracts)
 
     def _go_round(self, copy: Copyist) -> None:
         with self._changed:

@@ -103,6 +103,7 @@ def _parts(
         programme=PROGRAMME,
         peers=lambda: peers,
         now_s=clock.now_s,
+        first_contracts=bytes.fromhex(settings.member_first_contracts) or None,
     )
     witness = Witness(
         node.memory,
