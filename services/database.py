@@ -6,7 +6,7 @@ Owns the difference between SQLite and PostgreSQL, and what their failures are c
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -102,6 +102,20 @@ def among(connection: Connection, column: ColumnElement[T], values: Collection[T
     return column == any_(literal(list(values), ARRAY(column.type)))
 
 
+def release_erased(engine: Engine) -> bool:
+    """Let go of the bytes of deleted rows; False if a reader still holds on to them.
+
+    SQLite overwrites them in its file (secure_delete) and empties its journal here. PostgreSQL keeps dead rows until
+    they are vacuumed, which the server does by itself, and its journal until that is recycled: docs/operations.md.
+    """
+    if not is_sqlite(engine):
+        return True
+    with translated(), engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        busy, _log, _checkpointed = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
+
+
 def is_sqlite(engine: Engine) -> bool:
     """Tell the two engines apart."""
     return engine.dialect.name == SQLITE
@@ -117,7 +131,7 @@ def _sqlite(url: URL) -> Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver would begin transactions by itself, and too late; `_begin_sqlite` does it instead.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

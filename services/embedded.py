@@ -21,6 +21,7 @@ from services.broker.accounts import BrokerAccounts, Login, TableAccounts
 from services.broker.embedded import EmbeddedBroker
 from services.broker.mosquitto import MosquittoAccounts
 from services.clock import Clock
+from services.customers.departures import Finishing
 from services.database import DatabaseUnavailable
 from services.faces import PROGRAMME, Faces, Service, queries_of
 from services.ingestion.metrics import Metrics
@@ -241,6 +242,10 @@ class Platform(AbstractContextManager["Platform"]):
             own_ledger=self._own_ledger,
             accounts=self._accounts,
         )
+        if Service.CUSTOMERS in self._services:
+            finishing = Finishing(built.departures())
+            finishing.start()
+            self._stack.callback(finishing.stop)
         app = built.application(self._services, registry=self._registry, ready_checks=self._checks, status=self._status)
         self._stack.enter_context(served(app, listening))
 

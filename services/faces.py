@@ -17,6 +17,7 @@ from services import api_docs, database, problems
 from services.broker.accounts import BrokerAccounts, TableAccounts
 from services.broker.mosquitto import ControlFailed
 from services.clock import Clock
+from services.customers.departures import Departures
 from services.customers.passwords import Passwords
 from services.customers.router import customers_router
 from services.database import DatabaseUnavailable
@@ -111,6 +112,17 @@ class Faces:
         answered.openapi = documented.openapi  # type: ignore[method-assign]
         return answered
 
+    def departures(self) -> Departures:
+        """The customers who leave, for the routes and for who finishes what was cut off."""
+        return Departures(
+            self.engine,
+            self.ledger,
+            self.clock,
+            self.keys,
+            origin=self.settings.ledger_origin,
+            backup_days=self.settings.backup_days,
+        )
+
     def _routers(self, services: frozenset[Service]) -> Iterator[APIRouter]:
         tokens = Tokens(self.keys.seed(Use.TOKENS), clock=self.clock, engine=self.engine)
         log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, self.keys.public_key(Use.LOG))
@@ -131,6 +143,8 @@ class Faces:
                 programme=programmes.load(PROGRAMME),
                 passwords=Passwords(),
                 keys_of=lambda note: keyring.naming(log_key, note, self._member_keys()).text(),
+                departures=self.departures(),
+                origin=self.settings.ledger_origin,
             )
         if Service.GATEWAY in services:
             final_above_cents = programmes.load(PROGRAMME).final_above_cents

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import Engine, delete, func
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from contracts.units import Seconds, UnixSeconds
 from services.customers.tables import SignInAttemptRow
@@ -41,6 +41,11 @@ def succeed(engine: Engine, *, email: str, address: str) -> None:
             SignInAttemptRow.subject == _subject("address", address)
         )
         session.exec(delete(SignInAttemptRow).where(col(SignInAttemptRow.number) == latest.scalar_subquery()))
+
+
+def forget(session: Session, email: str) -> None:
+    """Nobody has this e-mail any more."""
+    session.exec(delete(SignInAttemptRow).where(col(SignInAttemptRow.subject) == _subject("email", email)))
 
 
 def _subject(kind: str, name: str) -> str:

@@ -29,7 +29,7 @@ def checkout_router(*, ledger: Ledger, tokens: Tokens, keys: Keys, programme: Pr
         status_code=201,
         summary="A code to pay with once",
         response_model=CheckoutCode,
-        responses=calls.keyed("invalid_amount", "unknown_customer", "code_exists"),
+        responses=calls.keyed("customer_closed", "invalid_amount", "unknown_customer", "code_exists"),
     )
     def issue(caller: _Customer, asked: _Asked, body: CheckoutCodeBody = _DEFAULT) -> dict[str, Any]:
         """One approval within five minutes, of at most `max_cents`; a third decline burns it."""

@@ -27,7 +27,9 @@ def consumption_router(*, ledger: Ledger, clock: Clock, tokens: Tokens, programm
     router = APIRouter(prefix="/v1/me/energy", tags=["customers"])
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
 
-    @router.get("", summary="What my units measured", response_model=Energy, responses=calls.signed_in())
+    @router.get(
+        "", summary="What my units measured", response_model=Energy, responses=calls.signed_in("customer_closed")
+    )
     def series(
         caller: _Customer,
         since: Annotated[Moment | None, Query(alias="from", description="default: a day before `to`")] = None,

@@ -32,7 +32,7 @@ def devices_router(*, ledger: Ledger, tokens: Tokens, random_bytes: Callable[[in
         "",
         status_code=201,
         summary="Claim a unit",
-        responses=calls.keyed("unknown_claim_code", "claim_code_expired", "unknown_customer"),
+        responses=calls.keyed("customer_closed", "unknown_claim_code", "claim_code_expired", "unknown_customer"),
     )
     def claim(body: ClaimBody, caller: _Customer, asked: _Asked) -> Claimed:
         """What the unit measures earns for me from now on; the code ends."""
@@ -41,7 +41,7 @@ def devices_router(*, ledger: Ledger, tokens: Tokens, random_bytes: Callable[[in
         (outcome,) = ledger.submit([Request(asked.id, asked.digest, ClaimUnit(caller.subject, claim_hash))])
         return Claimed(device_id=outcome_of(outcome).result["device"])
 
-    @router.get("", summary="The units I hold", response_model=Devices, responses=calls.signed_in())
+    @router.get("", summary="The units I hold", response_model=Devices, responses=calls.signed_in("customer_closed"))
     def devices(caller: _Customer) -> dict[str, Any]:
         held = [(device_id, from_s) for device_id, from_s, until_s in _holdings(caller).units if not until_s]
         keys = [key(device_id) for device_id, _ in held for key in (state.unit_key, state.meter_key)]
@@ -49,7 +49,12 @@ def devices_router(*, ledger: Ledger, tokens: Tokens, random_bytes: Callable[[in
         items = [_shown(from_s, next(rows), next(rows)) for _, from_s in held]
         return {"items": items, "next_cursor": None}
 
-    @router.delete("/{device_id}", status_code=204, summary="Move out", responses=calls.signed_in("unknown_device"))
+    @router.delete(
+        "/{device_id}",
+        status_code=204,
+        summary="Move out",
+        responses=calls.signed_in("customer_closed", "unknown_device"),
+    )
     def leave(device_id: str, caller: _Customer) -> None:
         """The unit is nobody's from now on; what it earned stays mine."""
         if not is_device_id(device_id):

@@ -35,7 +35,9 @@ def profile_router(
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
     _Asked: TypeAlias = Annotated[Asked, Depends(asked_by(tokens.customer))]
 
-    @router.get("", summary="Who I am", response_model=Me, responses=calls.signed_in("unknown_customer"))
+    @router.get(
+        "", summary="Who I am", response_model=Me, responses=calls.signed_in("customer_closed", "unknown_customer")
+    )
     def me(caller: _Customer) -> dict[str, Any]:
         return _me(caller.subject)
 
@@ -43,7 +45,7 @@ def profile_router(
         "",
         summary="Change what is mine to change",
         response_model=Me,
-        responses=calls.signed_in("unknown_customer", "unknown_level"),
+        responses=calls.signed_in("customer_closed", "unknown_customer", "unknown_level"),
     )
     def change(body: ChangeBody, caller: _Customer) -> dict[str, Any]:
         """A participation level takes effect at the next local midnight; a change still to come is replaced."""
@@ -57,12 +59,14 @@ def profile_router(
             people.change(engine, caller.subject, **personal)
         return _me(caller.subject)
 
-    @router.post("/freeze", summary="Stop all spending", responses=calls.keyed("unknown_customer"))
+    @router.post("/freeze", summary="Stop all spending", responses=calls.keyed("customer_closed", "unknown_customer"))
     def freeze(caller: _Customer, asked: _Asked, body: NothingBody = _NOTHING) -> Frozen:
         """Nobody can pay with my sparks until I unfreeze them; earning and refunds go on."""
         return _freeze(caller, asked, frozen=True)
 
-    @router.post("/unfreeze", summary="Allow spending again", responses=calls.keyed("unknown_customer"))
+    @router.post(
+        "/unfreeze", summary="Allow spending again", responses=calls.keyed("customer_closed", "unknown_customer")
+    )
     def unfreeze(caller: _Customer, asked: _Asked, body: NothingBody = _NOTHING) -> Frozen:
         return _freeze(caller, asked, frozen=False)
 

@@ -78,7 +78,7 @@ def receipt_router(*, ledger: Ledger, tokens: Tokens, keys_of: Callable[[bytes],
         "/v1/me/sparks/entries/{index}/receipt",
         summary="Everything needed to check an entry without us: `sparks receipt verify FILE`",
         response_model=Receipt,
-        responses=calls.signed_in("not_found"),
+        responses=calls.signed_in("customer_closed", "not_found"),
     )
     def receipt(index: str, caller: _Customer) -> dict[str, Any]:
         found = ledger.evidence(int(index)) if _INDEX.fullmatch(index) else None

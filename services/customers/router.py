@@ -2,23 +2,26 @@
 
 import os
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from sqlalchemy import Engine
 
 from contracts.programmes import Programme
 from services.clock import Clock
 from services.customers.checkout import checkout_router
 from services.customers.consumption import consumption_router
+from services.customers.departures import Departures
 from services.customers.devices import devices_router
 from services.customers.enrolment import enrolment_router
+from services.customers.leaving import leaving_router
 from services.customers.passwords import Passwords
 from services.customers.profile import profile_router
 from services.customers.receipt import receipt_router
 from services.customers.sessions import sessions_router
 from services.customers.sparks import sparks_router
 from services.idempotency import Answers
-from services.identity import Tokens
+from services.identity import Caller, Tokens
 from services.keys import Keys
 from services.ledger.client import Ledger
 
@@ -33,12 +36,16 @@ def customers_router(
     programme: Programme,
     passwords: Passwords,
     keys_of: Callable[[bytes], str],
+    departures: Departures,
+    origin: str,
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> APIRouter:
     """Return the router of the customers' calls (interfaces.md 3).
 
     passwords  what a hash of a password costs
     keys_of    which keys signed a checkpoint, in the form of `/log/keys`: receipts name them
+    departures who leaves; its `finish` is for who starts the process
+    origin     of the log, which erasure receipts name
     """
     router = APIRouter()
     answers = Answers(engine, clock)
@@ -55,14 +62,35 @@ def customers_router(
         )
     )
     router.include_router(
-        sessions_router(engine=engine, clock=clock, tokens=tokens, keys=keys, answers=answers, passwords=passwords)
+        sessions_router(
+            engine=engine,
+            clock=clock,
+            tokens=tokens,
+            keys=keys,
+            answers=answers,
+            passwords=passwords,
+            departures=departures,
+        )
     )
     router.include_router(
-        profile_router(engine=engine, ledger=ledger, clock=clock, tokens=tokens, random_bytes=random_bytes)
+        leaving_router(departures=departures, ledger=ledger, clock=clock, tokens=tokens, origin=origin)
     )
-    router.include_router(devices_router(ledger=ledger, tokens=tokens, random_bytes=random_bytes))
-    router.include_router(sparks_router(ledger=ledger, tokens=tokens))
-    router.include_router(receipt_router(ledger=ledger, tokens=tokens, keys_of=keys_of))
-    router.include_router(consumption_router(ledger=ledger, clock=clock, tokens=tokens, programme=programme))
+
+    def present(caller: Annotated[Caller, Depends(tokens.customer)]) -> None:
+        departures.refuse_gone(caller.subject)
+
+    still_here = [Depends(present)]
+    router.include_router(
+        profile_router(engine=engine, ledger=ledger, clock=clock, tokens=tokens, random_bytes=random_bytes),
+        dependencies=still_here,
+    )
+    router.include_router(
+        devices_router(ledger=ledger, tokens=tokens, random_bytes=random_bytes), dependencies=still_here
+    )
+    router.include_router(sparks_router(ledger=ledger, tokens=tokens), dependencies=still_here)
+    router.include_router(receipt_router(ledger=ledger, tokens=tokens, keys_of=keys_of), dependencies=still_here)
+    router.include_router(
+        consumption_router(ledger=ledger, clock=clock, tokens=tokens, programme=programme), dependencies=still_here
+    )
     router.include_router(checkout_router(ledger=ledger, tokens=tokens, keys=keys, programme=programme))
     return router

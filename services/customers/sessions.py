@@ -9,6 +9,7 @@ from contracts.units import Seconds
 from services import calls
 from services.clock import Clock
 from services.customers import attempts, people
+from services.customers.departures import Departures
 from services.customers.passwords import Passwords
 from services.customers.shapes import Session, SignInBody, normal_email
 from services.idempotency import SECRET_ALREADY_SHOWN, Answer, Answers, Asked, asked_by_anyone, keyed_digest
@@ -18,7 +19,14 @@ from services.problems import Problem
 
 
 def sessions_router(
-    *, engine: Engine, clock: Clock, tokens: Tokens, keys: Keys, answers: Answers, passwords: Passwords
+    *,
+    engine: Engine,
+    clock: Clock,
+    tokens: Tokens,
+    keys: Keys,
+    answers: Answers,
+    passwords: Passwords,
+    departures: Departures,
 ) -> APIRouter:
     """Return the router of `/v1/sessions`."""
     router = APIRouter(prefix="/v1/sessions", tags=["customers"])
@@ -31,7 +39,7 @@ def sessions_router(
         summary="Sign in",
         response_model=Session,
         response_model_exclude_unset=True,
-        responses=calls.open_to_all(*calls.KEY_OPTIONAL, "wrong_credentials", "too_many_requests"),
+        responses=calls.open_to_all(*calls.KEY_OPTIONAL, "wrong_credentials", "customer_closed", "too_many_requests"),
     )
     def sign_in(body: SignInBody, request: Request, asked: _Asked) -> Response:
         """The token is shown in the first answer only; a repeat with the same key says `secret_already_shown`."""
@@ -50,6 +58,7 @@ def sessions_router(
         is_right = passwords.matches(password, None if person is None else person.password_hash)
         if person is None or not is_right:
             raise Problem("wrong_credentials", "The e-mail or the password is wrong.")
+        departures.refuse_gone(person.customer_id)
         issued = tokens.issue(person.customer_id, frozenset({Scope.CUSTOMER}))
         return Answer(
             201,

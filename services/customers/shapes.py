@@ -117,6 +117,25 @@ class CheckoutCodeBody(BaseModel):
     max_cents: Annotated[StrictInt | None, Field(description="default 10000")] = None
 
 
+class LeavingBody(BaseModel):
+    """What becomes of what is left."""
+
+    model_config = _like({}, {"transfer_to": "0a1b2c3d4e5f60718293a4b5c6d7e8f9"}, extra="forbid")
+
+    transfer_to: Annotated[
+        str | None, Field(max_length=64, description="another customer_id gets all of it; left out: paid out")
+    ] = None
+
+
+class SignedReceiptBody(BaseModel):
+    """An erasure receipt (deterministic CBOR) and the member's Ed25519 signature over it, in base64url."""
+
+    model_config = _like({"receipt": "h25zcGFya3M...", "signature": "kX3v..."}, extra="forbid")
+
+    receipt: Annotated[str, Field(max_length=2_000)]
+    signature: Annotated[str, Field(max_length=100)]
+
+
 # --- what is answered ------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +199,70 @@ class Consent(BaseModel):
 
     version: str
     at: Rfc3339
+
+
+class FinalStatement(BaseModel):
+    """What there was when the account was closed, and what became of it."""
+
+    closed_at: Rfc3339
+    balance_micro_sparks: int
+    held_micro_sparks: Annotated[int, Field(description="0: nobody leaves with an open hold")]
+    lifetime_micro_sparks: int
+    lapsed_micro_sparks: Annotated[int, Field(description="earned, and never funded until now")]
+    paid_out_cents: int
+    transferred_micro_sparks: int
+    below_a_cent_micro_sparks: Annotated[int, Field(description="too little to pay out: stays with the programme")]
+    devices_left: list[str]
+
+
+class SignedReceipt(BaseModel):
+    """One copy's word that it has erased; the operator's is signed with its key for receipts."""
+
+    who: Annotated[str, Field(description="operator, or a member's id")]
+    erased_at: Rfc3339
+    backups_expire_at: Annotated[Rfc3339, Field(description="when no backup has it any more")]
+    receipt: Annotated[str, Field(description="deterministic CBOR, base64url")]
+    signature: Annotated[str, Field(description="Ed25519 over the receipt, base64url")]
+
+
+class Erasure(BaseModel):
+    """A departure: the final statement, and which copies of the ledger have erased."""
+
+    model_config = _like(
+        {
+            "erasure_id": "9d2f0c1b7e9a3d4c2e8b6a7f1d0e9c8b",
+            "state": "erased",
+            "entry_index": 4713,
+            "final_statement": {
+                "closed_at": "2026-07-06T16:00:00Z",
+                "balance_micro_sparks": 212_500_000,
+                "held_micro_sparks": 0,
+                "lifetime_micro_sparks": 950_000_000,
+                "lapsed_micro_sparks": 0,
+                "paid_out_cents": 212,
+                "transferred_micro_sparks": 0,
+                "below_a_cent_micro_sparks": 500_000,
+                "devices_left": ["unit-1"],
+            },
+            "receipts": [
+                {
+                    "who": "operator",
+                    "erased_at": "2026-07-06T16:00:00Z",
+                    "backups_expire_at": "2026-08-10T16:00:00Z",
+                    "receipt": "h25zcGFya3M...",
+                    "signature": "kX3v...",
+                }
+            ],
+            "waiting_for": ["auditor-1"],
+        }
+    )
+
+    erasure_id: Annotated[str, Field(description="keep it: whoever knows it may ask /v1/erasures/{id}")]
+    state: Literal["erasing", "erased"]
+    entry_index: Annotated[int | None, Field(description="the ledger entry that erases; null: not yet")]
+    final_statement: FinalStatement
+    receipts: list[SignedReceipt]
+    waiting_for: Annotated[list[str], Field(description="members whose copies have not answered yet")]
 
 
 class Frozen(BaseModel):

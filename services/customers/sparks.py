@@ -27,7 +27,7 @@ def sparks_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
     router = APIRouter(prefix="/v1/me/sparks", tags=["customers"])
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
 
-    @router.get("", summary="How many sparks I have", responses=calls.signed_in())
+    @router.get("", summary="How many sparks I have", responses=calls.signed_in("customer_closed"))
     def sparks(caller: _Customer) -> Sparks:
         return balance_of(ledger, caller.subject)
 
@@ -36,7 +36,7 @@ def sparks_router(*, ledger: Ledger, tokens: Tokens) -> APIRouter:
         summary="What became of my sparks, newest first",
         response_model=SparksEntries,
         response_model_exclude_unset=True,
-        responses=calls.signed_in("invalid_cursor"),
+        responses=calls.signed_in("customer_closed", "invalid_cursor"),
     )
     def entries(
         caller: _Customer,

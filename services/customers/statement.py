@@ -67,6 +67,7 @@ _KIND_BY_COMMAND: Final = {
     "release_deferred": "deferred_released",
     "refund": "refund",
     "expire_hold": "hold_expired",
+    "close_account": "received",
 }
 KINDS: Final = (
     "earned",
@@ -79,6 +80,7 @@ KINDS: Final = (
     "hold_expired",
     "void",
     "refund",
+    "received",
 )
 """Every word that a line's `kind` can be; a new command that moves sparks brings its own."""
 

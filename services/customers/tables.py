@@ -1,6 +1,6 @@
 """Who the customers are: the only personal data of the platform, one row to delete when a person leaves."""
 
-from sqlalchemy import BigInteger, Column
+from sqlalchemy import BigInteger, Column, LargeBinary
 from sqlmodel import Field, SQLModel
 
 
@@ -35,3 +35,33 @@ class SignInAttemptRow(SQLModel, table=True):
     number: int | None = Field(default=None, primary_key=True)
     subject: str = Field(index=True)
     at_s: int = Field(sa_column=Column(BigInteger, nullable=False, index=True))
+
+
+class DepartureRow(SQLModel, table=True):
+    """A customer who leaves or has left, by pseudonym; nothing here tells who that was.
+
+    erasure_id   told to the customer alone
+    statement    the final statement as JSON, once the account is closed
+    entry_index  of the entry that erases, once that is done
+    done_s       when nothing was left to do here
+    """
+
+    __tablename__ = "departures"
+    erasure_id: str = Field(primary_key=True)
+    customer_id: str = Field(unique=True)
+    transfer_to: str | None = Field(default=None)
+    asked_s: int = Field(sa_column=Column(BigInteger, nullable=False))
+    statement: str | None = Field(default=None)
+    entry_index: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True, index=True))
+    done_s: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+
+class ErasureReceiptRow(SQLModel, table=True):
+    """What one copy signed for the erasure that an entry names (`contracts.wire.erasures`)."""
+
+    __tablename__ = "erasure_receipts"
+    entry_index: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    who: str = Field(primary_key=True, max_length=64)
+    receipt: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    received_s: int = Field(sa_column=Column(BigInteger, nullable=False))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, case, delete, func, select, update
 
 from contracts.units import UnixSeconds
 from services.database import among
@@ -165,6 +165,14 @@ def last_seen(connection: Connection, device_ids: Sequence[str]) -> dict[str, Un
         query = query.where(_QUARANTINE.c.device_id.in_(some)).group_by(_QUARANTINE.c.device_id)
         found.update((row[0], row[1]) for row in connection.execute(query))
     return found
+
+
+def forget(connection: Connection, device_id: str, *, from_s: UnixSeconds, until_s: UnixSeconds) -> None:
+    """Remove what a unit said in [from_s, until_s] (0: until now) that is set aside, bytes and all."""
+    statement = delete(_QUARANTINE).where(_QUARANTINE.c.device_id == device_id, _QUARANTINE.c.last_seen_s >= from_s)
+    if until_s:
+        statement = statement.where(_QUARANTINE.c.first_seen_s <= until_s)
+    connection.execute(statement)
 
 
 def _merged(messages: Sequence[Aside]) -> list[dict[str, Any]]:

@@ -16,6 +16,14 @@ def platform(database_url: str, tmp_path: Path) -> Iterator[Platform]:
         assert_books_hold(running.engine)
 
 
+@pytest.fixture
+def sqlite_platform(sqlite_url: str, tmp_path: Path) -> Iterator[Platform]:
+    """One on SQLite, where the engine makes no difference."""
+    with a_platform(sqlite_url, tmp_path) as running:
+        yield running
+        assert_books_hold(running.engine)
+
+
 @pytest.fixture(scope="module")
 def a_customer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Who]:
     """Somebody on SQLite who lasts for a whole file: for calls that change nothing."""

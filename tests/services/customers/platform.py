@@ -34,6 +34,7 @@ from contracts.wire import cose, packs, signatures
 from contracts.wire.packs import Interval, Pack
 from services import claim_codes, database, problems
 from services.clock import SimulatedClock
+from services.customers.departures import Departures
 from services.customers.passwords import Passwords
 from services.customers.router import customers_router
 from services.gateway.authorizations import authorizations_router
@@ -75,8 +76,9 @@ class Who:
     def patch(self, path: str, body: object) -> httpx.Response:
         return self.platform.call("PATCH", path, headers=self.headers, json=body)
 
-    def delete(self, path: str) -> httpx.Response:
-        return self.platform.call("DELETE", path, headers=self.headers)
+    def delete(self, path: str, body: object = None) -> httpx.Response:
+        options: dict[str, Any] = {} if body is None else {"json": body}
+        return self.platform.call("DELETE", path, headers=self.headers, **options)
 
     def sparks(self) -> dict[str, int]:
         found: dict[str, int] = self.get("/v1/me/sparks").json()
@@ -292,6 +294,8 @@ def _assemble(
             programme=programmes.load(),
             passwords=CHEAP,
             keys_of=lambda note: keyring.naming(log_key, note, ()).text(),
+            departures=Departures(engine, ledger, clock, keys, origin="sparks.example/ledger", backup_days=35),
+            origin="sparks.example/ledger",
         )
     )
     app.include_router(authorizations_router(ledger=ledger, tokens=tokens))
