@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-ledger_app = typer.Typer(help="The ledger: verify it.", no_args_is_help=True)
+ledger_app = typer.Typer(help="The ledger: verify it, back it up, restore it.", no_args_is_help=True)
 contract_app = typer.Typer(help="The contracts: try others on history, run vectors against them.", no_args_is_help=True)
 receipt_app = typer.Typer(help="Receipts: check one without this platform.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure this machine, load included.", no_args_is_help=True)
@@ -215,6 +215,45 @@ def simulate_contracts(  # noqa: PLR0917 (each is an option of the command)
         raise typer.BadParameter("say what to try: either --params or --code", param_hint="--params")
     choices = SimulationChoices(params=params, first=from_.date(), last=to.date(), plots=plots, result=result)
     show_simulation(load(), choices, as_json=as_json)
+
+
+@ledger_app.command("backup")
+@reported
+def back_up_ledger(
+    file: Annotated[Path, typer.Argument(help="The new file.")],
+    with_keys: Annotated[
+        Path | None, typer.Option("--with-keys", help="Write the key files, which are secrets, to this new tar file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Back up the database while the platform runs: one moment of it, for either engine, with a manifest.
+
+    The file appears when it is whole, and only its owner may read it: it holds what is private.
+    """
+    from services.settings import load
+    from services.stage import show_backup
+
+    show_backup(load(), file, with_keys, as_json=as_json)
+
+
+@ledger_app.command("restore")
+@reported
+def restore_ledger(
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="A checkpoint of this log that was published: a file, or a URL ending in /log/checkpoint."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Restore a backup into an empty database, execute everything again, and prove that it is the same log.
+
+    The keys must be back already. If anything disagrees, or more was published than the backup has, nothing stays.
+    """
+    from services.settings import load
+    from services.stage import show_restore
+
+    show_restore(load(), file, checkpoint or [], as_json=as_json)
 
 
 @contract_app.command("check")

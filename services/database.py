@@ -187,6 +187,13 @@ def has_tables(url: str) -> bool:
         return bool(sqlalchemy.inspect(connection).get_table_names())
 
 
+def newest_version() -> str:
+    """The version of the schema that `migrate` makes."""
+    config = Config()
+    config.set_main_option("script_location", "migrations:")
+    return ", ".join(sorted(ScriptDirectory.from_config(config).get_heads()))
+
+
 def unmigrate(url: str) -> None:
     """Take every table of ours away again, with all that is in them."""
     with _migrating(url) as (_, config):

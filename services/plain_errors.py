@@ -18,6 +18,8 @@ from services.demo import DemoStuck
 from services.embedded import AddressInUse, UnusableSettings
 from services.faces import UnknownService
 from services.keys import KeyFileUnusable
+from services.ledger.archive import BadBackup
+from services.ledger.backup import AnotherLog, NotEmpty
 from services.ledger.client import LedgerUnavailable
 from services.ledger.lease import AnotherWriter
 from services.ledger.opening import ClockNeedsAcceptance, OtherContracts, OtherLedger
@@ -32,7 +34,9 @@ from services.upkeep import NoLedger
 
 MENDABLE: Final = (
     AddressInUse,
+    AnotherLog,
     AnotherWriter,
+    BadBackup,
     BadSettings,
     CallFailed,
     ClockNeedsAcceptance,
@@ -48,6 +52,7 @@ MENDABLE: Final = (
     NothingToSimulate,
     NoVectors,
     NothingToSign,
+    NotEmpty,
     OtherContracts,
     OtherLedger,
     OtherSchema,

@@ -28,7 +28,7 @@ from services.member.program import parts, status
 from services.observability import configure_logging
 from services.rehearsal import Rehearsal
 from services.settings import Settings
-from services.upkeep import require_same_schema, simulate, verify
+from services.upkeep import back_up, require_same_schema, restore, simulate, verify
 
 DISK_BYTES_MIN: Final = 200_000_000
 PROBE_BYTES: Final = 1_000_000
@@ -372,6 +372,24 @@ def _print_simulation(document: dict[str, Any], as_json: bool) -> None:
 def _add_change(table: Table, name: str, before: int, after: int, *, unit: str = " sparks") -> None:
     shown = [_sparks(n).removesuffix(" sparks") + unit for n in (before, after, after - before)]
     table.add_row(name.replace("_", " "), *shown)
+
+
+def show_backup(settings: Settings, path: Path, keys: Path | None, *, as_json: bool) -> None:
+    """Back up the ledger of these settings; print what the backup is of."""
+    with bars() as show:
+        said = back_up(settings, path, keys, show)
+    _say(f"{path}: {said['origin']}, {said['size']} entries, root {said['root']}")
+    if as_json:
+        sys.stdout.write(json.dumps(said) + "\n")
+
+
+def show_restore(settings: Settings, path: Path, published: list[str], *, as_json: bool) -> None:
+    """Restore a ledger into the empty database of these settings; print what is there now."""
+    with bars() as show:
+        said = restore(settings, path, published, show)
+    _say(f"{said['origin']}, {said['size']} entries, root {said['root']}: restored and verified")
+    if as_json:
+        sys.stdout.write(json.dumps(said) + "\n")
 
 
 # How things look

@@ -139,18 +139,28 @@ class Stored:
 @contextmanager
 def opened(engine: Engine) -> Iterator[Stored]:
     """Give the tables as they are at this moment. Raises DatabaseUnavailable."""
-    options = {} if is_sqlite(engine) else {"isolation_level": "REPEATABLE READ"}
-    with translated(), engine.connect().execution_options(**options) as connection:
-        if is_sqlite(engine):
-            # Text that is no longer UTF-8 must be found, and not stop the search.
-            driver: Any = connection.connection.driver_connection
-            driver.text_factory = _text
+    with moment(engine) as connection:
+        if not is_sqlite(engine):
+            yield Stored(connection)
+            return
+        # Text that is no longer UTF-8 must be found, and not stop the search.
+        driver: Any = connection.connection.driver_connection
+        driver.text_factory = _text
         try:
             yield Stored(connection)
         finally:
+            driver.text_factory = str
+
+
+@contextmanager
+def moment(engine: Engine) -> Iterator[Connection]:
+    """Give a connection that sees the database as it is now, however long it reads. Raises DatabaseUnavailable."""
+    options = {} if is_sqlite(engine) else {"isolation_level": "REPEATABLE READ"}
+    with translated(), engine.connect().execution_options(**options) as connection:
+        try:
+            yield connection
+        finally:
             connection.rollback()
-            if is_sqlite(engine):
-                driver.text_factory = str
 
 
 def _text(data: bytes) -> str:

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import structlog
 from typer.testing import CliRunner
@@ -39,6 +41,8 @@ def test_every_command_teaches_with_help() -> None:
         ["serve"],
         ["broker-accounts"],
         ["ledger", "verify"],
+        ["ledger", "backup"],
+        ["ledger", "restore"],
         ["contract", "check"],
         ["receipt", "verify"],
     ):
@@ -137,3 +141,26 @@ def test_ledger_verify_says_what_it_found(tmp_path: Path) -> None:
     assert json.loads(sound.stdout.splitlines()[-1])["verified"] is True
     assert broken.exit_code == 1
     assert "entry 0" in broken.stderr
+
+
+def test_a_ledger_is_backed_up_with_its_keys_and_restored_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Platform(Settings(data_dir=tmp_path / "data", http_port=0, mqtt_port=0), SystemClock()) as platform:
+        made = CliRunner().invoke(app, ["ledger", "backup", "kept", "--with-keys", "keys.tar", "--json"])
+        checkpoint = httpx.get(f"{platform.base_url}/log/checkpoint").content
+    (tmp_path / "checkpoint").write_bytes(checkpoint)
+    monkeypatch.setenv("SPARKS_DATA_DIR", str(tmp_path / "elsewhere"))
+
+    without_keys = CliRunner().invoke(app, ["ledger", "restore", "kept"])
+    with tarfile.open("keys.tar") as keys:
+        keys.extractall("elsewhere", filter="tar")
+    restored = CliRunner().invoke(app, ["ledger", "restore", "kept", "--checkpoint", "checkpoint", "--json"])
+    again = CliRunner().invoke(app, ["ledger", "restore", "kept"])
+
+    assert (without_keys.exit_code, restored.exit_code, again.exit_code) == (1, 0, 1), restored.output
+    assert "put the log's keys back first" in without_keys.output
+    assert "a restore goes into an empty one" in again.output
+    said = json.loads(made.stdout.splitlines()[-1])
+    assert json.loads(restored.stdout.splitlines()[-1]) == {**said, "verified": True}
+    assert Path("keys.tar").stat().st_mode & 0o777 == 0o600
