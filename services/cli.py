@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from services.contract_commands import contract_app
 from services.member_commands import member_app
 from services.reporting import Json, reported
 
@@ -29,7 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 ledger_app = typer.Typer(help="The ledger: verify it, back it up, restore it.", no_args_is_help=True)
-contract_app = typer.Typer(help="The contracts: try others on history, run vectors against them.", no_args_is_help=True)
 receipt_app = typer.Typer(help="Receipts: check one without this platform.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure this machine, load included.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")

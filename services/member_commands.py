@@ -31,7 +31,7 @@ def keys(url: Url = URL, as_json: Json = False) -> None:
 
     Exit code 0 whatever the keys say: the metric sparks_member_key_days_left is for alarms.
     """
-    rows = [(member, key) for member in _desk(url, None).look("/v1/members")["items"] for key in member["keys"]]
+    rows = [(member, key) for member in desk_of(url, None).look("/v1/members")["items"] for key in member["keys"]]
     typer.echo(f"{'member':20} {'use':7} {'key':12} {'until':20} {'days':>5}  state", err=as_json)
     for member, key in rows:
         line = f"{member['member_id']:20} {key['use']:7} {key['public_key'][:12]:12} {key['until_at']:20}"
@@ -98,7 +98,7 @@ def admit(  # noqa: PLR0917 (each is an option of the command)
         "cosign_name": cosign_name,
         "keys": [{"public_key": public_key_of(key), "use": use} for use, key in named.items() if key],
     }
-    _propose(url, operator, body, member_id, sign)
+    put_forward(url, operator, body, member_id, sign)
 
 
 @member_app.command("renew")
@@ -120,7 +120,7 @@ def renew(  # noqa: PLR0917 (each is an option of the command)
     from services.proposing import public_key_of
 
     body = {"kind": "add_member_key", "member_id": member_id, "public_key": public_key_of(key), "use": use}
-    _propose(url, operator, body | ({"until_at": until} if until else {}), member_id, sign)
+    put_forward(url, operator, body | ({"until_at": until} if until else {}), member_id, sign)
 
 
 @member_app.command("retire")
@@ -140,7 +140,7 @@ def retire(  # noqa: PLR0917 (each is an option of the command)
     from services.proposing import public_key_of
 
     body = {"kind": "retire_member_key", "member_id": member_id, "public_key": public_key_of(key)}
-    _propose(url, operator, body | ({"until_at": until} if until else {}), member_id, sign)
+    put_forward(url, operator, body | ({"until_at": until} if until else {}), member_id, sign)
 
 
 @member_app.command("remove")
@@ -154,7 +154,7 @@ def remove(
 
     More than half of the members have to approve, itself among them. Refused where too few would be left to co-sign.
     """
-    _propose(url, operator, {"kind": "remove_member", "member_id": member_id}, member_id, None)
+    put_forward(url, operator, {"kind": "remove_member", "member_id": member_id}, member_id, None)
 
 
 @member_app.command("quorum")
@@ -168,7 +168,7 @@ def quorum(
 
     At most as many as have a cosign key that is valid now; `/log/keys` says what it is.
     """
-    _propose(url, operator, {"kind": "set_quorum", "quorum": members}, "", None)
+    put_forward(url, operator, {"kind": "set_quorum", "quorum": members}, "", None)
 
 
 @member_app.command("proposals")
@@ -179,7 +179,7 @@ def list_proposals(
     as_json: Json = False,
 ) -> None:
     """Show what was proposed, the newest first: its id, what, who approved, and what became of it."""
-    items = _desk(url, None).look("/v1/proposals", limit=limit)["items"]
+    items = desk_of(url, None).look("/v1/proposals", limit=limit)["items"]
     for item in items:
         approvals = f"{len(item['approvals'])} of {item['needed']}" if item["needed"] else ""
         about = item["fields"].get("member_id", "")
@@ -205,7 +205,7 @@ def approve(
     from services.proposing import said, signed_bytes
 
     seed = read_seed(sign)
-    desk = _desk(url, None)
+    desk = desk_of(url, None)
     shown = desk.look(f"/v1/proposals/{_whole_id(desk, proposal)}")
     for name, value in said(signed_bytes(shown)):
         typer.echo(f"{name:>12}  {value}", err=True)
@@ -214,11 +214,12 @@ def approve(
     _tell(desk.approve(shown, member, seed))
 
 
-def _propose(url: str, operator: Path | None, body: dict[str, Any], member_id: str, sign: Path | None) -> None:
+def put_forward(url: str, operator: Path | None, body: dict[str, Any], member_id: str, sign: Path | None) -> None:
+    """Propose, and approve at once where a seed file is given."""
     from services.keys import read_seed
 
     seed = read_seed(sign) if sign else None
-    desk = _desk(url, operator)
+    desk = desk_of(url, operator)
     made = desk.propose(body)
     _tell(made if seed is None else desk.approve(made, member_id, seed))
 
@@ -245,7 +246,8 @@ def _whole_id(desk: Any, beginning: str) -> str:
     return str(ids[0])
 
 
-def _desk(url: str, operator: Path | None) -> Any:
+def desk_of(url: str, operator: Path | None) -> Any:
+    """The platform as members meet it."""
     from services.proposing import Desk
     from services.settings import load
 

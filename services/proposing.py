@@ -4,18 +4,24 @@ A member signs bytes that the platform shows it. What they say is read out of th
 one thing and is shown another.
 """
 
+import hashlib
 import json
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from contracts import bundle
 from contracts.commands import BY_KIND
 from contracts.wire import cbor, signatures
 from device_sim.people import Caller, Operator
+from services import contract_sets
 from services.encoding import bytes_of, text_of
 from services.keys import KeyFileUnusable, read_seed
+from services.simulation import DIGEST, digest_of
 
+PROGRAMME: Final = "ontario"
+BYTES_SHOWN_MAX: Final = 1_024
 APPROVAL: Final = "sparks-approval"
 """What the bytes begin with that a member signs (`contracts.approvals`)."""
 
@@ -62,6 +68,32 @@ class Desk:
             return approved
 
 
+def activation(params: Path | None, simulation: Path | None) -> dict[str, Any]:
+    """The body that proposes these parameters, or this program's own contracts, with what trying them came to.
+
+    Raises NothingToSign for a result that is not of them or is not what its hash says.
+    """
+    files = contract_sets.own_files(PROGRAMME)
+    carried: dict[str, Any] = {"files": text_of(files)}
+    if params is not None:
+        parameters = params.read_bytes()
+        files = contract_sets.with_parameters(files, PROGRAMME, parameters)
+        carried = {"parameters": parameters.decode()}
+    version = bundle.version_of(bundle.from_bytes(files)).hex()
+    body = {"kind": "activate_contracts", "version": version, **carried}
+    if simulation is None:
+        return body
+    try:
+        result = json.loads(simulation.read_text(encoding="utf-8"))
+        tried, digest = result["contracts"]["proposed"], digest_of(result).hex()
+    except (ValueError, KeyError, TypeError):
+        raise NothingToSign(f"{simulation}: no result of a simulation") from None
+    if result.get(DIGEST) != digest or (tried != version and params is None):
+        raise NothingToSign(f"{simulation}: not the result of these contracts")
+    # Where other code is active than this program's, the version is that code's: the simulation knows it.
+    return body | {"version": tried, "simulation": digest}
+
+
 def signed_bytes(proposal: dict[str, Any]) -> bytes:
     """The bytes that a proposal asks to sign; raises NothingToSign."""
     data = bytes_of(str(proposal.get("to_sign", "")))
@@ -99,7 +131,8 @@ def public_key_of(text: str) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, bytes):
-        return text_of(value)
+        is_short = len(value) <= BYTES_SHOWN_MAX
+        return text_of(value) if is_short else f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}"
     return " ".join(_text(item) for item in value) if isinstance(value, list) else str(value)
 
 
