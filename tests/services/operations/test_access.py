@@ -33,7 +33,10 @@ PROGRAMME_CALLS = [
     ("PUT", "/v1/grid-signals/2026-07-01T14:00:00Z", {"intensity_mg_per_wh": 1}),
 ]
 CALLS = FLEET_CALLS + PROGRAMME_CALLS
-OPEN_CALLS = {"/v1/members", "/v1/proposals/{proposal_id}", "/v1/proposals/{proposal_id}/approvals"}
+OPEN_CALLS = {
+    *("/v1/members", "/v1/contracts"),
+    *("/v1/proposals/{proposal_id}", "/v1/proposals/{proposal_id}/approvals"),
+}
 """What members are and decide is for everybody; an approval is signed."""
 
 
