@@ -4,7 +4,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -17,6 +17,18 @@ from device_sim.unit import PlatformKeys
 
 HOUR_S = 3_600
 PATIENCE_S = 30
+
+
+class Person(NamedTuple):
+    """Whose home it is."""
+
+    email: str
+    password: str
+    name: str
+    postal_code: str
+
+
+ANN = Person("ann@example.com", "sunny side of the street", "Ann", "L5B 4M7")
 
 
 def platform_keys(base_url: str) -> PlatformKeys:
@@ -37,6 +49,7 @@ def measure_earn_and_pay(
     now_s: int,
     *,
     protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311,
+    person: Person = ANN,
 ) -> dict[str, Any]:
     """A unit publishes twelve hours; its owner buys for 100 cents. What the customer has before and after."""
     provision = Provision(
@@ -50,7 +63,7 @@ def measure_earn_and_pay(
     operator.deposit(1_000_000, "story")
     (item,) = operator.provision([provision.enrolment()])
     shop_client = operator.admit_shop("Corner Shop", ["TILL01"])
-    customer = Customer(base_url, email="ann@example.com", password="sunny side of the street")
+    customer = Customer(base_url, email=person.email, password=person.password)
     shop = Shop(
         base_url,
         client_id=shop_client["client_id"],
@@ -58,7 +71,7 @@ def measure_earn_and_pay(
         terminal_id="TILL01",
     )
     with closing(customer), closing(shop):
-        customer_id = customer.enroll(name="Ann", postal_code="L5B 4M7", level="saver")
+        customer_id = customer.enroll(name=person.name, postal_code=person.postal_code, level="saver")
         customer.claim(item["claim_code"])
         operator.verify_identity(customer_id, level="verified", expires_at="2040-01-01T00:00:00Z")
         login = Login(username=item["mqtt_username"], password=item["mqtt_password"])
