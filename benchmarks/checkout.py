@@ -16,15 +16,8 @@ from benchmarks.fleet import BenchUnit
 from benchmarks.ingest import database_bytes
 from benchmarks.servers import Postgres, free_port, postgres
 from benchmarks.watch import Watch, percentile_ms
-from contracts.commands import (
-    AttestIdentity,
-    ClaimUnit,
-    Command,
-    DepositReserve,
-    EnrollCustomer,
-    IssueCheckoutCode,
-    RecordPack,
-)
+from contracts.checkout import IssueCheckoutCode
+from contracts.commands import AttestIdentity, ClaimUnit, Command, DepositReserve, EnrollCustomer, RecordPack
 from contracts.units import DAY_S, HOUR_S
 from device_sim.people import Operator, Shop
 from services.customers.codes import PAN_PREFIX, code_hash, luhn_digit

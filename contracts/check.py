@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from contracts import accounts, rewards, state
-from contracts.commands import AdmitRetailer, Authorize, Capture, Command, IssueCheckoutCode, Refund, SettleRetailer
+from contracts.checkout import AdmitRetailer, Authorize, Capture, IssueCheckoutCode, Refund, SettleRetailer
+from contracts.commands import Command
 from contracts.effects import Asset, Draft, Effects
 from contracts.execute import execute
 from contracts.memory import Memory

@@ -7,10 +7,9 @@ goes to another customer whole, or is paid out of the reserve in whole cents, an
 from typing import Final
 
 from contracts import accounts, participation, state
+from contracts.checkout import Authorize, Capture, ExpireHold, IssueCheckoutCode, Refund, Void
 from contracts.commands import (
     AttestIdentity,
-    Authorize,
-    Capture,
     ChooseLevel,
     ClaimUnit,
     CloseAccount,
@@ -18,13 +17,9 @@ from contracts.commands import (
     DeclareLost,
     EnrollCustomer,
     EraseCustomer,
-    ExpireHold,
     FreezeCustomer,
-    IssueCheckoutCode,
     LeaveUnit,
     RecordPack,
-    Refund,
-    Void,
 )
 from contracts.effects import Asset, Draft, Effects, Reason, Rejected
 from contracts.state import ROWS, Customer, Earnings

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from contracts import accounts, participation, state
-from contracts.commands import Authorize, Capture
+from contracts.checkout import Authorize, Capture
 from contracts.departure import PERSONAL
 from contracts.effects import Asset, Outline
 from contracts.state import (

@@ -21,13 +21,20 @@ from contracts import (
     signals,
     state,
 )
-from contracts.commands import (
+from contracts.checkout import (
     AdmitRetailer,
-    AttestIdentity,
     AttestRetailer,
     Authorize,
-    CancelEvent,
     Capture,
+    ExpireHold,
+    IssueCheckoutCode,
+    Refund,
+    SettleRetailer,
+    Void,
+)
+from contracts.commands import (
+    AttestIdentity,
+    CancelEvent,
     ChooseLevel,
     ClaimUnit,
     CloseAccount,
@@ -39,21 +46,16 @@ from contracts.commands import (
     DepositReserve,
     EnrollCustomer,
     EraseCustomer,
-    ExpireHold,
     FreezeCustomer,
-    IssueCheckoutCode,
     IssueClaimCode,
     LeaveUnit,
     OpenLedger,
     PublishSignal,
     RecordPack,
-    Refund,
     RegisterUnit,
     ReleaseDeferred,
     ReplaceKey,
-    SettleRetailer,
     SuspendUnit,
-    Void,
 )
 from contracts.effects import Asset, Draft, Effects, Rejected
 from contracts.governed import (

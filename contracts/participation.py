@@ -3,14 +3,7 @@
 from dataclasses import replace
 
 from contracts import state
-from contracts.commands import (
-    AttestIdentity,
-    ChooseLevel,
-    ClaimUnit,
-    EnrollCustomer,
-    FreezeCustomer,
-    LeaveUnit,
-)
+from contracts.commands import AttestIdentity, ChooseLevel, ClaimUnit, EnrollCustomer, FreezeCustomer, LeaveUnit
 from contracts.effects import Draft, Effects, Reason, Rejected
 from contracts.state import Claim, Customer, Holdings, Unit
 from contracts.units import UnixSeconds

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from contracts import accounts, participation, spending, state
-from contracts.commands import Authorize, Capture, ExpireHold, IssueCheckoutCode, Refund, Void
+from contracts.checkout import Authorize, Capture, ExpireHold, IssueCheckoutCode, Refund, Void
 from contracts.effects import Asset, Draft, Effects, Reason, Rejected
 from contracts.settlement import note_captured, note_refunded
 from contracts.state import CheckoutCode, Customer, Purchase, Retailer

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from contracts import accounts, state
-from contracts.commands import AdmitRetailer, AttestRetailer, SettleRetailer
+from contracts.checkout import AdmitRetailer, AttestRetailer, SettleRetailer
 from contracts.effects import Asset, Draft, Effects, Reason, Rejected
 from contracts.state import BusinessDay, Retailer
 from contracts.units import (

@@ -27,6 +27,7 @@ NAMES_THAT_SAY_NOTHING: Final = {
 # datetime, zoneinfo, random, secrets, uuid, os, sys, io, pathlib, locale, logging, threading, socket.
 PURE_MODULES: Final = {
     *("__future__", "abc", "base64", "binascii", "bisect", "collections", "dataclasses", "enum", "functools"),
+    "ast",  # of formulas in words (`arithmetic`); nothing is executed by it
     *("hashlib", "heapq", "hmac", "importlib.resources", "importlib.resources.abc", "itertools", "math"),
     *("operator", "re", "string"),
     *("struct", "tomllib", "types", "typing"),

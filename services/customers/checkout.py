@@ -4,7 +4,8 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends
 
-from contracts.commands import IssueCheckoutCode, Request
+from contracts.checkout import IssueCheckoutCode
+from contracts.commands import Request
 from contracts.programmes import Programme
 from services import calls
 from services.customers import codes

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
 from contracts import state
-from contracts.commands import Authorize, Capture, Command, Refund, Request, Void
+from contracts.checkout import Authorize, Capture, Refund, Void
+from contracts.commands import Command, Request
 from contracts.state import Purchase
 from contracts.units import Cents
 from services import calls

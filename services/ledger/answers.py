@@ -6,15 +6,8 @@ from typing import Any, Final
 
 import cbor2
 
-from contracts.commands import (
-    CloseAccount,
-    DeclareLost,
-    EraseCustomer,
-    ExpireHold,
-    RecordPack,
-    ReleaseDeferred,
-    Request,
-)
+from contracts.checkout import ExpireHold
+from contracts.commands import CloseAccount, DeclareLost, EraseCustomer, RecordPack, ReleaseDeferred, Request
 from contracts.effects import Reason, Rejected
 from contracts.units import UnixSeconds
 from contracts.wire import cbor

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from contracts import state
-from contracts.commands import Command, ExpireHold, ReleaseDeferred, Request
+from contracts.checkout import ExpireHold
+from contracts.commands import Command, ReleaseDeferred, Request
 from contracts.units import UnixSeconds
 from contracts.wire import cbor
 from services.contract_sets import ContractSet

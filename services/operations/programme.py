@@ -6,15 +6,8 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Path, Response
 
 from contracts import state
-from contracts.commands import (
-    AdmitRetailer,
-    AttestIdentity,
-    AttestRetailer,
-    CancelEvent,
-    DeclareEvent,
-    DepositReserve,
-    PublishSignal,
-)
+from contracts.checkout import AdmitRetailer, AttestRetailer
+from contracts.commands import AttestIdentity, CancelEvent, DeclareEvent, DepositReserve, PublishSignal
 from contracts.participation import UNVERIFIED
 from contracts.state import Signal
 from contracts.units import MICRO_CAD_PER_CENT

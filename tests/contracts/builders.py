@@ -3,16 +3,14 @@
 from typing import Any
 
 from contracts import accounts, bundle, programmes, state
+from contracts.checkout import AdmitRetailer, Authorize, IssueCheckoutCode
 from contracts.commands import (
-    AdmitRetailer,
     AttestIdentity,
-    Authorize,
     ClaimUnit,
     Command,
     DeclareLost,
     DepositReserve,
     EnrollCustomer,
-    IssueCheckoutCode,
     RecordPack,
     RegisterUnit,
 )

@@ -9,13 +9,20 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from contracts import programmes, state
-from contracts.commands import (
+from contracts.checkout import (
     AdmitRetailer,
-    AttestIdentity,
     AttestRetailer,
     Authorize,
-    CancelEvent,
     Capture,
+    ExpireHold,
+    IssueCheckoutCode,
+    Refund,
+    SettleRetailer,
+    Void,
+)
+from contracts.commands import (
+    AttestIdentity,
+    CancelEvent,
     ChooseLevel,
     ClaimUnit,
     CloseAccount,
@@ -27,21 +34,16 @@ from contracts.commands import (
     DepositReserve,
     EnrollCustomer,
     EraseCustomer,
-    ExpireHold,
     FreezeCustomer,
-    IssueCheckoutCode,
     IssueClaimCode,
     LeaveUnit,
     OpenLedger,
     PublishSignal,
     RecordPack,
-    Refund,
     RegisterUnit,
     ReleaseDeferred,
     ReplaceKey,
-    SettleRetailer,
     SuspendUnit,
-    Void,
 )
 from contracts.effects import Effects, Rejected
 from contracts.execute import execute

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import accounts, state
-from contracts.commands import DepositReserve, Refund, ReleaseDeferred, SettleRetailer
+from contracts.checkout import Refund, SettleRetailer
+from contracts.commands import DepositReserve, ReleaseDeferred
 from contracts.effects import Asset, Draft, Effects
 from contracts.execute import execute
 from contracts.state import Earnings, Queue

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import commands
-from contracts.commands import BY_KIND, CHECKOUT, UTILITY, Command, EnrollCustomer, FreezeCustomer, Request
+from contracts.checkout import CHECKOUT
+from contracts.commands import BY_KIND, UTILITY, Command, EnrollCustomer, FreezeCustomer, Request
 from contracts.execute import CONTRACTS
 from contracts.governed import GOVERNANCE
 from contracts.wire import cbor

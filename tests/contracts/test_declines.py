@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import accounts, state
-from contracts.commands import (
-    AttestIdentity,
-    Authorize,
-    EnrollCustomer,
-    FreezeCustomer,
-    IssueCheckoutCode,
-)
+from contracts.checkout import Authorize, IssueCheckoutCode
+from contracts.commands import AttestIdentity, EnrollCustomer, FreezeCustomer
 from contracts.memory import Memory
 from contracts.redemption import Decline, State
 from contracts.state import Account, CheckoutCode, Retailer

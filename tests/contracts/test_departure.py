@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import accounts, state
+from contracts.checkout import Authorize, IssueCheckoutCode, Refund, Void
 from contracts.commands import (
     AttestIdentity,
-    Authorize,
     ChooseLevel,
     ClaimUnit,
     CloseAccount,
@@ -16,10 +16,7 @@ from contracts.commands import (
     EnrollCustomer,
     EraseCustomer,
     FreezeCustomer,
-    IssueCheckoutCode,
-    Refund,
     ReleaseDeferred,
-    Void,
 )
 from contracts.effects import Asset, Draft, Effects
 from contracts.state import Customer, Holdings, Queue, Unit

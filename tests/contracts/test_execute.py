@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import effects, execute
-from contracts.commands import BY_KIND, Command, ExpireHold
+from contracts.checkout import ExpireHold
+from contracts.commands import BY_KIND, Command
 from contracts.effects import Effects, Reason, Rejected
 from contracts.memory import Memory
 from contracts.state import ZERO_HASH, Row
@@ -99,4 +100,11 @@ def test_the_second_reads_of_a_pack_are_the_rows_of_its_units_holder() -> None:
     keys = execute.second_reads(view, a_record(2))
 
     assert [type(view.rows[key]).__name__ for key in keys] == ["Customer", "Earnings", "Avoided", "Account"]
-    assert execute.second_reads(a_ledger(claimed=False), a_record()) == ()
+
+
+def test_a_pack_that_begins_a_day_reads_what_was_filed_on_it() -> None:
+    view = a_ledger(claimed=False)
+
+    (key,) = execute.second_reads(view, a_record())
+
+    assert key.startswith("day/")

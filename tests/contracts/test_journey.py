@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from contracts import accounts, state
+from contracts.checkout import AttestRetailer, Refund
 from contracts.commands import (
     AttestIdentity,
-    AttestRetailer,
     ChooseLevel,
     Command,
     CorrectUnit,
@@ -19,7 +19,6 @@ from contracts.commands import (
     EraseCustomer,
     FreezeCustomer,
     PublishSignal,
-    Refund,
     ReleaseDeferred,
     SuspendUnit,
 )

@@ -8,15 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import accounts, state
-from contracts.commands import (
-    Authorize,
-    Capture,
-    Command,
-    ExpireHold,
-    FreezeCustomer,
-    Refund,
-    Void,
-)
+from contracts.checkout import Authorize, Capture, ExpireHold, Refund, Void
+from contracts.commands import Command, FreezeCustomer
 from contracts.effects import Effects, Rejected
 from contracts.execute import execute
 from contracts.memory import Memory

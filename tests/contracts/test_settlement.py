@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import accounts, state
-from contracts.commands import AdmitRetailer, AttestRetailer, DepositReserve, Refund, SettleRetailer, Void
+from contracts.checkout import AdmitRetailer, AttestRetailer, Refund, SettleRetailer, Void
+from contracts.commands import DepositReserve
 from contracts.effects import Asset
 from contracts.memory import Memory
 from contracts.settlement import fee, split

@@ -2,14 +2,8 @@
 
 import pytest
 
-from contracts.commands import (
-    AttestIdentity,
-    Capture,
-    Command,
-    ExpireHold,
-    Refund,
-    Void,
-)
+from contracts.checkout import Capture, ExpireHold, Refund, Void
+from contracts.commands import AttestIdentity, Command
 from contracts.memory import Memory
 from contracts.redemption import Decline, State
 from contracts.units import DAY_S

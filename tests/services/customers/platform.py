@@ -18,8 +18,8 @@ from nacl import pwhash
 from sqlalchemy import Engine
 
 from contracts import programmes
+from contracts.checkout import AdmitRetailer
 from contracts.commands import (
-    AdmitRetailer,
     AttestIdentity,
     Command,
     DepositReserve,

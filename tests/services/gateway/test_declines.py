@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import pytest
 
-from contracts.commands import AttestIdentity, Authorize
+from contracts.checkout import Authorize
+from contracts.commands import AttestIdentity
 from contracts.redemption import Decline
 from contracts.units import HOUR_S
 from tests.services.customers.platform import FOR_EVER_S, NOON_S, Platform, Who

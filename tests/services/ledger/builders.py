@@ -9,15 +9,13 @@ from typing import Any, Final
 from sqlalchemy import Engine
 
 from contracts import programmes
+from contracts.checkout import AdmitRetailer, Authorize, IssueCheckoutCode
 from contracts.commands import (
-    AdmitRetailer,
     AttestIdentity,
-    Authorize,
     ClaimUnit,
     Command,
     DepositReserve,
     EnrollCustomer,
-    IssueCheckoutCode,
     RecordPack,
     RegisterUnit,
     Request,

@@ -6,7 +6,8 @@ A test file that provides the fixtures `books` (the writer's side) and `ledger` 
 import asyncio
 
 from contracts import state
-from contracts.commands import Capture, ChooseLevel, CorrectUnit, DecideAgain, EnrollCustomer, RecordPack, Refund
+from contracts.checkout import Capture, Refund
+from contracts.commands import ChooseLevel, CorrectUnit, DecideAgain, EnrollCustomer, RecordPack
 from contracts.effects import Posting, Reason
 from contracts.state import Customer, Decided, Meter
 from services.ledger.client import Accepted, Declined, Ledger, Reused

@@ -5,13 +5,19 @@ from itertools import count
 
 from sqlalchemy import Engine
 
-from contracts.commands import (
+from contracts.checkout import (
     AdmitRetailer,
-    AttestIdentity,
     AttestRetailer,
     Authorize,
-    CancelEvent,
     Capture,
+    IssueCheckoutCode,
+    Refund,
+    SettleRetailer,
+    Void,
+)
+from contracts.commands import (
+    AttestIdentity,
+    CancelEvent,
     ChooseLevel,
     ClaimUnit,
     CloseAccount,
@@ -24,18 +30,14 @@ from contracts.commands import (
     EnrollCustomer,
     EraseCustomer,
     FreezeCustomer,
-    IssueCheckoutCode,
     IssueClaimCode,
     LeaveUnit,
     PublishSignal,
     RecordPack,
-    Refund,
     RegisterUnit,
     ReplaceKey,
     Request,
-    SettleRetailer,
     SuspendUnit,
-    Void,
 )
 from contracts.governed import AddMemberKey, ChangeMember, RemoveMember, RetireMemberKey, SetQuorum
 from contracts.programmes import load

@@ -8,16 +8,8 @@ import pytest
 from sqlalchemy import select, update
 
 from contracts import accounts, state
-from contracts.commands import (
-    Capture,
-    ClaimUnit,
-    CloseAccount,
-    EnrollCustomer,
-    EraseCustomer,
-    IssueClaimCode,
-    LeaveUnit,
-    Refund,
-)
+from contracts.checkout import Capture, Refund
+from contracts.commands import ClaimUnit, CloseAccount, EnrollCustomer, EraseCustomer, IssueClaimCode, LeaveUnit
 from contracts.effects import Reason
 from contracts.wire import signatures
 from services.database import DatabaseUnavailable, reading, transaction

@@ -12,15 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts import programmes, state
+from contracts.checkout import Capture, ExpireHold, Refund
 from contracts.commands import (
-    Capture,
     ClaimUnit,
     DeclareLost,
     DepositReserve,
     EnrollCustomer,
-    ExpireHold,
     RecordPack,
-    Refund,
     ReleaseDeferred,
     Request,
 )
