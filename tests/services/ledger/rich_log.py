@@ -5,6 +5,7 @@ from itertools import count
 
 from sqlalchemy import Engine
 
+from contracts import bundle
 from contracts.checkout import (
     AdmitRetailer,
     AttestRetailer,
@@ -39,7 +40,7 @@ from contracts.commands import (
     Request,
     SuspendUnit,
 )
-from contracts.governed import AddMemberKey, ChangeMember, RemoveMember, RetireMemberKey, SetQuorum
+from contracts.governed import ActivateContracts, AddMemberKey, ChangeMember, RemoveMember, RetireMemberKey, SetQuorum
 from contracts.programmes import load
 from contracts.wire import cose, packs, signatures
 from contracts.wire.keys import key_change_bytes
@@ -49,6 +50,7 @@ from services.ledger.client import Accepted, Declined, Outcome
 from services.ledger.opening import LogIdentity
 from services.ledger.writer import Writer
 from tests.contracts.members import a_candidate, approved, public_key
+from tests.services.contract_sets.second import other_parameters, other_rate
 
 ORIGIN = "sparks.example/ledger"
 LOG_SEED = hashlib.sha256(b"log").digest()
@@ -133,6 +135,7 @@ def write(engine: Engine, *, signals: int = 230) -> None:
         hours = [NOON_S // HOUR_S * HOUR_S + hour * HOUR_S for hour in range(signals)]
         for start in range(0, signals, 100):
             scribe.accepted(*(PublishSignal(hour_s, 40 + hour_s % 7) for hour_s in hours[start : start + 100]))
+        _change_rates(scribe)
     finally:
         scribe.writer.stop()
 
@@ -211,6 +214,14 @@ def _pay(scribe: Scribe) -> None:
 def _leave(scribe: Scribe) -> None:
     scribe.accepted(ChooseLevel("bob", "partner"), LeaveUnit("bob", "unit-2"))
     scribe.accepted(EnrollCustomer("eve", "saver"), CloseAccount("eve", None), EraseCustomer("eve", (), ()))
+
+
+def _change_rates(scribe: Scribe) -> None:
+    """The member that is left approves other rates; what comes after them is executed by them."""
+    parameters = other_parameters()
+    version = bundle.version_of(bundle.from_bytes(other_rate()))
+    scribe.accepted(approved(ActivateContracts(5, version, None, parameters, b"", ()), "hydro"))
+    scribe.accepted(DepositReserve(10**6, "under other rates"))
 
 
 def _authorize(name: str, code: int, *, capture: bool = False) -> Authorize:
