@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from contracts import accounts, participation, state
+from contracts import accounts, participation, recording, state
 from contracts.checkout import Authorize, Capture
 from contracts.departure import PERSONAL
 from contracts.effects import Asset, Outline
+from contracts.metering import Refusal
 from contracts.state import (
     Account,
     BusinessDay,
+    Decided,
     DeferredAward,
     Earnings,
     Holdings,
@@ -26,6 +28,8 @@ from contracts.state import (
     View,
 )
 from contracts.units import UnixSeconds
+from contracts.wire import packs
+from contracts.wire.packs import Pack
 
 R = TypeVar("R", bound=Row)
 
@@ -40,14 +44,18 @@ class _Kept:
     kind: str
     at_s: UnixSeconds
     outline: Outline
+    message: bytes
 
 
-def derived(index: int, kind: str, at_s: UnixSeconds, outline: Outline, view: View) -> dict[str, Row]:
+def derived(
+    index: int, kind: str, at_s: UnixSeconds, outline: Outline, view: View, *, message: bytes = b""
+) -> dict[str, Row]:
     """The rows written by the entry that can be told, by key.
 
-    view  the state before it; raises LookupError for a row of which only the hash is known
+    view     the state before it; raises LookupError for a row of which only the hash is known
+    message  the unit's, where the request is still there
     """
-    kept = _Kept(index, kind, at_s, outline)
+    kept = _Kept(index, kind, at_s, outline, message)
     found: dict[str, Row] = {}
     for key, sha256 in outline.written.items():
         try:
@@ -78,6 +86,8 @@ def _proposed(key: str, kept: _Kept, view: View) -> Iterator[Row]:
             yield _queue(kept, view, key)
         case "business":
             yield _business_day(kept, view, key)
+        case "pack":
+            yield from _decisions(kept)
         case "unit":
             yield from _units(kept, view, key)
         case "holdings":
@@ -88,6 +98,17 @@ def _awards(kept: _Kept) -> Iterator[Row]:
     for asset, account, amount in kept.outline.postings:
         if asset == Asset.DEFERRED and account != accounts.WAITING and amount > 0:
             yield DeferredAward(account.partition("/")[2], amount, kept.index)
+
+
+def _decisions(kept: _Kept) -> Iterator[Row]:
+    """What may have become of a message in its place the first time."""
+    sha256 = packs.message_hash(kept.message)
+    content = recording.content_of(kept.message) if kept.message else None
+    if isinstance(content, Pack):
+        start_s, last = content.intervals[0].start_s, content.intervals[-1]
+        yield Decided(sha256, "", kept.index, start_s, last.start_s + last.duration_s)
+    for refusal in Refusal:
+        yield Decided(sha256, refusal, kept.index, 0, 0)
 
 
 def _queue(kept: _Kept, view: View, key: str) -> Row:

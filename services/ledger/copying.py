@@ -5,26 +5,29 @@ which they are not ends the copy: what stands before it is committed, and nothin
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from time import monotonic
 from typing import Any, Final, NoReturn
 
-import cbor2
 from sqlalchemy import Engine
 
 from contracts import state
 from contracts.commands import EraseCustomer, OpenLedger
+from contracts.state import Row
 from services import contract_sets
 from services.contract_sets import ContractSet
-from services.ledger import entries, erasing, merkle, tiles
+from services.ledger import entries, erasing, hashed, merkle, tiles
 from services.ledger.deliveries import Payload
+from services.ledger.differing import first_difference, shown
 from services.ledger.entries import Entry
+from services.ledger.hashed import Hashed, UnknownRow
 from services.ledger.lease import KeepWaiting
 from services.ledger.opening import OtherContracts, active_contracts
 from services.ledger.store import Batch, Store, Written
-from services.ledger.subjects import subjects_of
+from services.ledger.subjects import subjects_by_keys, subjects_of
 from services.ledger.versions import kept, with_carried
 from services.ledger.window import RowCache, Window
 
@@ -59,6 +62,20 @@ class Disagreed(Exception):
         self.difference = difference
 
 
+class _CopyWindow(Window):
+    """A window in which some rows are known by their hash alone; to `get` one raises UnknownRow."""
+
+    def get(self, key: str) -> Row | None:
+        if self.hashed(key) is not None:
+            raise UnknownRow(key)
+        return super().get(key)
+
+    def hashed(self, key: str) -> Hashed | None:
+        """The hash in the place of the row, or None if the row is known."""
+        row: Any = super().get(key)
+        return row if isinstance(row, Hashed) else None
+
+
 class Copyist:
     """Owns the copy in a database; opening it takes the writer's lease (AnotherWriter if it is taken).
 
@@ -90,7 +107,7 @@ class Copyist:
 
     def _renew_window(self) -> None:
         """Read every row anew, as the active contract set has it."""
-        self._window = Window(self._contracts.programme, RowCache(), self._store.rows)
+        self._window = _CopyWindow(self._contracts.programme, RowCache(), self._store.rows)
         self._is_superseded = False
 
     @property
@@ -179,12 +196,15 @@ class Copyist:
     # One entry
 
     def _request(self, index: int, payload: Payload, entry: Entry) -> Any:
-        """What the entry commits to, as the active contract set reads it."""
+        """What the entry commits to, as the active contract set reads it; None if it is erased."""
         contracts = self._contracts
         if entry.contract_version != contracts.version:
             _stop(index, "entries", "contract set", contracts.version.hex(), entry.contract_version.hex())
         if payload.request is None or payload.request_salt is None or payload.result is None:
-            _stop(index, "payloads", "the request is not delivered", "a request", "none")
+            if entry.kind not in contracts.derivation.PERSONAL:
+                _stop(index, "payloads", f"the request of {entry.kind} is not delivered", "a request", "none")
+            _bind(index, "effects", payload.effects_salt, payload.effects, entry.effects_commitment)
+            return None
         _bind(index, "request", payload.request_salt, payload.request, entry.command_commitment)
         _bind(index, "effects", payload.effects_salt, payload.effects, entry.effects_commitment)
         try:
@@ -201,8 +221,11 @@ class Copyist:
 
     def _fetch(self, requests: Sequence[Any]) -> None:
         window, execute = self._window, self._contracts.execute
-        window.fetch(key for request in requests for key in execute.first_reads(request.command))
-        window.fetch([key for request in requests for key in execute.second_reads(window, request.command)])
+        asked = [request for request in requests if request is not None]
+        window.fetch(key for request in asked for key in execute.first_reads(request.command))
+        for request in asked:
+            with suppress(UnknownRow):
+                window.fetch(execute.second_reads(window, request.command))
 
     def _enter(self, batch: Batch, leaf: bytes, entry: Entry, payload: Payload, request: Any) -> None:
         window, index, effects = self._window, self._window.index, self._contracts.effects
@@ -211,41 +234,107 @@ class Copyist:
         if entry.at_s < window.at_s:
             _stop(index, "entries", "ledger time goes back", f"at least {window.at_s}", str(entry.at_s))
         window.at_s = entry.at_s
-        done = self._execute(index, request)
+        if request is None:
+            self._take(batch, leaf, entry, payload, None)
+            return
+        try:
+            done = self._execute(index, request)
+        except UnknownRow:
+            self._take(batch, leaf, entry, payload, request)
+            return
         rows, result = effects.row_bytes(done), effects.result_bytes(done)
         made = effects.to_bytes(done, command_salt=payload.request_salt or b"", rows=rows, result=result)
         if made != payload.effects:
-            _stop(index, "payloads", *_first_difference(made, payload.effects))
+            _stop(index, "payloads", *first_difference(made, payload.effects))
         if result != payload.result:
-            _stop(index, "payloads", "result", _shown(result), _shown(payload.result or b""))
-        batch.entries.append((index, entry.at_s, leaf))
-        batch.payloads.append(
-            (index, payload.request or b"", payload.request_salt or b"", made, payload.effects_salt, result)
-        )
-        batch.requests.append((request.id, request.digest, index))
-        for leg, (asset, account, amount) in enumerate(done.postings):
-            batch.postings.append((index, leg, str(asset), account, amount))
-        subjects = subjects_of(request.command, done.writes, has_postings=bool(done.postings))
-        batch.subjects.extend((index, subject) for subject in sorted(subjects))
-        if request.command.KIND == EraseCustomer.KIND:
-            batch.erasures.append((index, None))
+            _stop(index, "payloads", "result", shown(result), shown(payload.result or b""))
         left = kept(request.command.KIND, with_carried(request.command, rows))
         batch.versions.extend((key, index, data) for key, data in left)
+        if request.command.KIND == EraseCustomer.KIND:
+            batch.erasures.append((index, None))
         for key, row in done.writes.items():
             window.written[key] = Written(index, row, rows[key])
+        self._add(batch, leaf, entry, payload, done.postings)
+        self._add_request(batch, index, request, done.writes, has_postings=bool(done.postings))
         window.index = index + 1
         self._is_superseded = index > 0 and state.ACTIVE_KEY in done.writes
+
+    def _take(self, batch: Batch, leaf: bytes, entry: Entry, payload: Payload, request: Any) -> None:
+        """Take an entry as committed: it is erased (request None), or reads a row that an erased one wrote."""
+        window, index, contracts = self._window, self._window.index, self._contracts
+        try:
+            outline = contracts.effects.outline(payload.effects)
+        except (ValueError, TypeError) as error:
+            _stop(index, "payloads", "the effects cannot be read", "effects", str(error))
+        for asset in {posting.asset for posting in outline.postings}:
+            total = sum(posting.amount for posting in outline.postings if posting.asset == asset)
+            if total:
+                _stop(index, "postings", f"the legs in {asset} sum to", "0", str(total))
+        message = getattr(request.command, "message", b"") if request else b""
+        told = contracts.derivation.derived(index, entry.kind, entry.at_s, outline, window, message=message)
+        for key, data in payload.rows:
+            sha256 = outline.written.get(key)
+            if sha256 is None or not Hashed(sha256).is_of(data):
+                _stop(index, "payloads", f"the row {key} delivered", (sha256 or b"").hex(), data.hex())
+            told[key] = contracts.state.from_bytes(key, data)
+        for key, sha256 in outline.written.items():
+            row: Any = None if sha256 is None else told.get(key) or Hashed(sha256)
+            window.written[key] = Written(index, row, self._stored(row))
+        self._add(batch, leaf, entry, payload, outline.postings)
+        if request is None:
+            about = subjects_by_keys(entry.kind, outline.written)
+            batch.subjects.extend((index, subject) for subject in sorted(about))
+        else:
+            self._add_request(batch, index, request, outline.written, has_postings=bool(outline.postings))
+        window.index = index + 1
+
+    def _stored(self, row: Any) -> bytes | None:
+        if row is None:
+            return None
+        stored: bytes = hashed.to_bytes(row) if isinstance(row, Hashed) else self._contracts.state.to_bytes(row)
+        return stored
+
+    def _learn(self, command: Any) -> None:
+        """Take the rows that an erasure carries in the place of their hashes."""
+        for key, data in command.rows:
+            known = self._window.hashed(key)
+            if known is None:
+                continue
+            if not known.is_of(data):
+                _stop(self._window.index, "payloads", f"the row {key} carried", known.sha256.hex(), data.hex())
+            newest = self._window.written.get(key)
+            version = newest.version if newest else self._store.version(key)
+            self._window.written[key] = Written(version, self._contracts.state.from_bytes(key, data), data)
+
+    def _add(self, batch: Batch, leaf: bytes, entry: Entry, payload: Payload, postings: Sequence[Any]) -> None:
+        index = self._window.index
+        batch.entries.append((index, entry.at_s, leaf))
+        parts = (payload.request or b"", payload.request_salt or b"")
+        batch.payloads.append((index, *parts, payload.effects, payload.effects_salt, payload.result or b""))
+        for leg, (asset, account, amount) in enumerate(postings):
+            batch.postings.append((index, leg, str(asset), account, amount))
+
+    def _add_request(
+        self, batch: Batch, index: int, request: Any, writes: Mapping[str, object], *, has_postings: bool
+    ) -> None:
+        batch.requests.append((request.id, request.digest, index))
+        about = subjects_of(request.command, writes, has_postings=has_postings)
+        batch.subjects.extend((index, subject) for subject in sorted(about))
 
     def _execute(self, index: int, request: Any) -> Any:
         contracts = self._contracts
         device_id = getattr(request.command, "device_id", None)
         unit = self._window.get(state.unit_key(device_id)) if isinstance(device_id, str) else None
         try:
+            if request.command.KIND == EraseCustomer.KIND:
+                self._learn(request.command)
             if not contracts.evidence.is_authentic(
                 request.command, unit if isinstance(unit, contracts.state.Unit) else None
             ):
                 _stop(index, "payloads", "the unit's signature", "not valid", "recorded")
             done = contracts.execute.execute(self._window, request.command)
+        except UnknownRow:
+            raise
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             # What a forged command makes a contract raise.
             _stop(index, "payloads", "executing it raises", repr(error), "effects")
@@ -296,36 +385,6 @@ def _bind(index: int, what: str, salt: bytes, data: bytes, commitment: bytes) ->
     found = entries.commitment(salt, data) if len(salt) == entries.SALT_BYTES else b""
     if found != commitment:
         _stop(index, "payloads", f"the {what} is not what the entry commits to", found.hex(), commitment.hex())
-
-
-def _first_difference(ours: bytes, theirs: bytes) -> tuple[str, str, str]:
-    """The first part in which two effects differ: a posting, a row, or the answer."""
-    try:
-        mine, sent = cbor2.loads(ours), cbor2.loads(theirs)
-        for name, here, there in zip(("postings", "rows", "result"), mine, sent, strict=True):
-            if here == there:
-                continue
-            if not isinstance(here, list) or len(here) != len(there):
-                return name, _text(here), _text(there)
-            return next((name, _text(a), _text(b)) for a, b in zip(here, there, strict=True) if a != b)
-    except (ValueError, TypeError):
-        pass
-    return "effects", ours.hex(), theirs.hex()
-
-
-def _shown(data: bytes) -> str:
-    try:
-        return _text(cbor2.loads(data))
-    except ValueError:
-        return data.hex()
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, list):
-        return " ".join(_text(item) for item in value)
-    return str(value)
 
 
 def _stop(index: int, table: str, what: str, ours: str, theirs: str) -> NoReturn:

@@ -2,7 +2,8 @@
 
 A page is deterministic CBOR: `[first, after, [[index, request, request_salt, effects, effects_salt, result], ...]]`. It
 answers for the entries in [first, after) and holds the payloads of those that the member may see. Of an erased payload
-request, salt and result are null; the effects stay (design.md 4).
+request, salt and result are null and the effects stay (design.md 4), with the rows that it wrote and nobody after it:
+`[index, null, null, effects, effects_salt, null, [[key, row], ...]]`.
 """
 
 from collections.abc import Sequence
@@ -22,13 +23,17 @@ TOLERANCE_S: Final = 300
 
 
 class Payload(NamedTuple):
-    """What an entry commits to; None in the places of what was erased."""
+    """What an entry commits to; None in the places of what was erased.
+
+    rows  of an erased entry, by key, those that it wrote last
+    """
 
     request: bytes | None
     request_salt: bytes | None
     effects: bytes
     effects_salt: bytes
     result: bytes | None
+    rows: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Page:
 
 def to_bytes(page: Page) -> bytes:
     """The page as it is sent, and as its SHA-256 is signed for."""
-    return cbor.encode([page.first, page.after, [[index, *payload] for index, payload in page.payloads.items()]])
+    return cbor.encode([page.first, page.after, [_told(index, payload) for index, payload in page.payloads.items()]])
 
 
 def from_bytes(data: bytes) -> Page:
@@ -51,6 +56,11 @@ def from_bytes(data: bytes) -> Page:
         case [int(first), int(after), list(rows)] if 0 <= first <= after:
             return Page(first, after, dict(_payload(row) for row in rows))
     raise ValueError("not a page of payloads")
+
+
+def _told(index: int, payload: Payload) -> list[object]:
+    *parts, rows = payload
+    return [index, *parts, *([[list(row) for row in rows]] if payload.request is None else [])]
 
 
 def _payload(row: object) -> tuple[int, Payload]:
@@ -64,7 +74,16 @@ def _payload(row: object) -> tuple[int, Payload]:
             bytes() | None as result,
         ]:
             return index, Payload(request, salt, effects, effects_salt, result)
+        case [int(index), None, None, bytes(effects), bytes(effects_salt), None, list(rows)]:
+            return index, Payload(None, None, effects, effects_salt, None, tuple(_row(row) for row in rows))
     raise ValueError("not a payload")
+
+
+def _row(row: object) -> tuple[str, bytes]:
+    match row:
+        case [str(key), bytes(data)]:
+            return key, data
+    raise ValueError("not a row")
 
 
 def call_bytes(*, origin: str, member_id: str, method: str, target: str, time_s: UnixSeconds) -> bytes:

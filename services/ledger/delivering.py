@@ -12,12 +12,15 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy import Engine, insert, select, update
 from sqlmodel import Session
 
+from contracts import effects, state
+from contracts.state import Decided
 from contracts.wire import signatures
 from services.clock import Clock
 from services.database import transaction
 from services.ledger import deliveries, entries
 from services.ledger.deliveries import NUMBER, PATH, RECEIPT, SCHEME, TOLERANCE_S, Page, Payload
-from services.ledger.tables import DELIVERIES, ENTRIES, PAYLOADS
+from services.ledger.store import PACK_PREFIX, pack_place
+from services.ledger.tables import DELIVERIES, ENTRIES, PACKS, PAYLOADS, STATE
 from services.problems import Problem, responses
 
 ENTRIES_MAX: Final = 500
@@ -25,6 +28,10 @@ BYTES_MAX: Final = 4 * 1024 * 1024
 _CREDENTIALS: Final = re.compile(
     SCHEME + r' member="([a-z0-9-]{1,64})", time="([0-9]{1,15})", signature="([\w=-]{1,100})"'
 )
+
+
+_PARTS: Final = tuple(name for name in Payload._fields if name != "rows")
+_DECIDED: Final = (PACKS.c.sha256, PACKS.c.refusal, PACKS.c.index, PACKS.c.start_s, PACKS.c.end_s, PACKS.c.again_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,22 +153,39 @@ def _newest(session: Session, member_id: str) -> Any:
 
 def _page(session: Session, first: int, collections: frozenset[str] | None) -> Page:
     """As many entries as fit, with the payloads of these collections."""
-    columns = (ENTRIES.c.index, ENTRIES.c.entry, *(PAYLOADS.c[name] for name in Payload._fields))
+    columns = (ENTRIES.c.index, ENTRIES.c.entry, *(PAYLOADS.c[name] for name in _PARTS))
     joined = ENTRIES.join(PAYLOADS, PAYLOADS.c.index == ENTRIES.c.index)
     wanted = (ENTRIES.c.index >= first, ENTRIES.c.index < first + ENTRIES_MAX)
     after, size_bytes, payloads = first, 0, {}
     for index, entry, *parts in session.execute(
         select(*columns).select_from(joined).where(*wanted).order_by(*columns[:1])
     ):
-        request, request_salt, effects, effects_salt, result = parts
-        payload = Payload(request or None, request_salt or None, effects, effects_salt, result or None)
-        size_bytes += sum(len(part) for part in payload if part is not None)
+        request, request_salt, kept, kept_salt, result = parts
+        payload = Payload(request or None, request_salt or None, kept, kept_salt, result or None)
+        size_bytes += sum(len(part) for part in parts)
         if index != after or (after > first and size_bytes > BYTES_MAX):
             break
         after = index + 1
         if collections is None or entries.from_bytes(entry).collection in collections:
             payloads[index] = payload
-    return Page(first, after, payloads)
+    told = {
+        index: payload if payload.request is not None else payload._replace(rows=_rows(session, index, payload.effects))
+        for index, payload in payloads.items()
+    }
+    return Page(first, after, told)
+
+
+def _rows(session: Session, index: int, effects_bytes: bytes) -> tuple[tuple[str, bytes], ...]:
+    """The rows that an erased entry wrote and nobody after it."""
+    keys = [key for key, sha256 in effects.outline(effects_bytes).written.items() if sha256 is not None]
+    newest = select(STATE.c.key, STATE.c.value).where(STATE.c.key.in_(keys), STATE.c.version == index)
+    found = {key: bytes(value) for key, value in session.execute(newest)}
+    for place in (pack_place(key) for key in keys if key.startswith(PACK_PREFIX)):
+        mine = (PACKS.c.device_id == place[0], PACKS.c.seq == place[1], PACKS.c.version == index)
+        decided = session.execute(select(*_DECIDED).where(*mine)).first()
+        if decided is not None:
+            found[state.pack_key(*place)] = state.to_bytes(Decided(*decided))
+    return tuple(sorted(found.items()))
 
 
 def _base64(text: str) -> bytes:

@@ -15,7 +15,8 @@ from services.ledger import entries
 from services.ledger.books import Books
 from services.ledger.entries import Entry
 from services.ledger.findings import Findings
-from services.ledger.reexecution import Hashed, Replayed, UnknownRow
+from services.ledger.hashed import Hashed, UnknownRow
+from services.ledger.reexecution import Replayed
 
 
 class NotExecutable(Exception):
@@ -83,7 +84,8 @@ class EntryAudit:
             self._findings.add(index, "payloads", f"no {entry.kind} can be erased")
         if request is not None and _result_commitment(payload) != outline.result_commitment:
             self._findings.add(index, "payloads", "the result is not the one that the effects commit to")
-        rows = derivation.derived(index, entry.kind, entry.at_s, outline, self._replayed)
+        message = getattr(request.command, "message", b"") if request else b""
+        rows = derivation.derived(index, entry.kind, entry.at_s, outline, self._replayed, message=message)
         self._check_postings(index, posting_rows, outline.postings)
         writes = {
             key: None if sha256 is None else rows.get(key) or Hashed(sha256) for key, sha256 in outline.written.items()

@@ -6,6 +6,7 @@ when the copy is opened next, before it serves anything. Erasing what is erased 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Engine, delete, select, update
@@ -34,6 +35,23 @@ def finish(engine: Engine, now_s: UnixSeconds) -> list[int]:
         with transaction(engine) as session:
             session.execute(update(ERASURES).where(ERASURES.c.index == index).values(erased_s=now_s))
     return [index for index, _ in asked]
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """An erasure that was done here."""
+
+    index: int
+    customer_id: str
+    erased_s: UnixSeconds
+
+
+def done(engine: Engine) -> list[Erased]:
+    """Every erasure that was done here, in the order of their entries. Raises DatabaseUnavailable."""
+    query = select(ERASURES.c.index, ERASURES.c.erased_s).where(ERASURES.c.erased_s.is_not(None))
+    with reading(engine) as session:
+        found = session.execute(query.order_by(ERASURES.c.index)).all()
+        return [Erased(index, _command(session, index).customer_id, erased_s) for index, erased_s in found]
 
 
 def _erase(session: Session, indexes: Sequence[int], subject: str) -> None:

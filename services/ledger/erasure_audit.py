@@ -1,13 +1,13 @@
 """Is just that erased which entries on the ledger name, and are the others about whom they are said to be?"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from contracts import state
-from contracts.commands import DeclareLost, EraseCustomer
+from contracts.commands import EraseCustomer
 from services.ledger.entry_audit import Executed
 from services.ledger.findings import Findings
-from services.ledger.subjects import OWN_ROWS, subjects_of
+from services.ledger.subjects import subjects_by_keys, subjects_of
 
 
 class ErasureAudit:
@@ -29,7 +29,7 @@ class ErasureAudit:
         """Take note of an entry; compare whom the table says that it is about."""
         if done.request is None:
             self.erased += 1
-            self._unnamed[index] = _by_its_keys(kind, done.writes), subjects
+            self._unnamed[index] = subjects_by_keys(kind, done.writes), subjects
             return
         command: Any = done.request.command
         if subjects != subjects_of(command, done.writes, has_postings=bool(done.postings)):
@@ -58,15 +58,3 @@ class ErasureAudit:
                 self._findings.add(index, "subjects", "the erased entry is about others than the table says")
         elif index not in self._named:
             self._whole.append((asking, index))
-
-
-def _by_its_keys(kind: str, written: Mapping[str, object]) -> set[str]:
-    """Whom an erased entry was about, but for the owner of a checkout code, who is not to be known."""
-    found = set()
-    for key in written:
-        row, _, name = key.partition("/")
-        if row in OWN_ROWS:
-            found.add(OWN_ROWS[row](name))
-        elif row == "meter" and kind == DeclareLost.KIND:
-            found.add(state.unit_key(name))
-    return found

@@ -4,7 +4,6 @@ Accepted packs are never written again, so they are compared when they are writt
 grows with what the ledger knows now, not with how many packs it has seen.
 """
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -14,17 +13,8 @@ from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
 from services import contract_sets
 from services.contract_sets import ContractSet
+from services.ledger.hashed import Hashed, UnknownRow
 from services.ledger.store import PACK_PREFIX, pack_place
-
-
-class UnknownRow(LookupError):
-    """A row is asked for of which only the hash is known."""
-
-
-class Hashed(NamedTuple):
-    """A row of which only the SHA-256 is known: an entry wrote it that is taken as committed."""
-
-    sha256: bytes
 
 
 class Written(NamedTuple):
@@ -86,7 +76,7 @@ class Replayed:
         """Take a row that is known by its hash from an entry that carries it; False if it is another."""
         written = self._rows.get(key)
         if written is not None and isinstance(written.row, Hashed):
-            if hashlib.sha256(data).digest() != written.row.sha256:
+            if not written.row.is_of(data):
                 return False
             self._rows[key] = Written(self.contracts.state.from_bytes(key, data), written.version)
         return True

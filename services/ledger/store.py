@@ -11,11 +11,12 @@ from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
 from services import contract_sets
 from services.contract_sets import ContractSet
-from services.ledger import answers, entries, tiles
+from services.ledger import answers, entries, hashed, tiles
 from services.ledger.answers import Known
 from services.ledger.client import Accepted
 from services.ledger.connection import connect
 from services.ledger.entries import Entry
+from services.ledger.hashed import Hashed
 from services.ledger.lease import KeepWaiting, Lease
 from services.ledger.tables import (
     CHECKPOINTS,
@@ -126,12 +127,19 @@ class Store:
         others: list[str] = []
         for key in keys:
             (packs if key.startswith(PACK_PREFIX) else others).append(key)
-        found: dict[str, Row] = {key: row for key in packs if (row := self._pack(key)) is not None}
+        found: dict[str, Any] = {key: row for key in packs if (row := self._pack(key)) is not None}
         if others:
             select = self._connection.select('SELECT "key", value FROM state WHERE "key" = {key}', others)
             from_bytes = self.contracts.state.from_bytes
-            found |= {key: from_bytes(key, data) for key, data in select}
+            found |= {key: hashed.from_bytes(data) or from_bytes(key, data) for key, data in select}
         return found
+
+    def version(self, key: str) -> int:
+        """The entry that last wrote the row under `key` of the state. Raises LookupError if there is none."""
+        ((version,),) = self._connection.select('SELECT version FROM state WHERE "key" = {key}', [key]) or ((None,),)
+        if version is None:
+            raise LookupError(key)
+        return int(version)
 
     def _pack(self, key: str) -> Decided | None:
         # Packs are read one at a time: only a message that comes again asks for one.
@@ -234,12 +242,13 @@ def _by_table(
     gone: list[str] = []
     due_s, values = contracts.state.due_s, contracts.state.values
     for key, newest in written.items():
-        if newest.row is None:
+        row: Any = newest.row
+        if row is None:
             gone.append(key)
-        elif key.startswith(PACK_PREFIX):
-            packs.append(_pack_row(key, newest.version, values(newest.row)))
-        else:
-            rows.append((key, newest.version, newest.data, due_s(newest.row)))
+        elif not key.startswith(PACK_PREFIX):
+            rows.append((key, newest.version, newest.data, due_s(row)))
+        elif not isinstance(row, Hashed):  # else an erased entry decided it, and nobody told what
+            packs.append(_pack_row(key, newest.version, values(row)))
     return packs, rows, gone
 
 

@@ -29,3 +29,15 @@ def subjects_of(command: Any, writes: Mapping[str, object], *, has_postings: boo
         elif kind == "code" and not has_postings and hasattr(row, "customer_id"):
             subjects.add(state.customer_key(row.customer_id))
     return subjects
+
+
+def subjects_by_keys(kind: str, written: Mapping[str, object]) -> set[str]:
+    """Whom an erased entry was about, but for the owner of a checkout code, who is not to be known."""
+    found = set()
+    for key in written:
+        row, _, name = key.partition("/")
+        if row in OWN_ROWS:
+            found.add(OWN_ROWS[row](name))
+        elif row == "meter" and kind == DeclareLost.KIND:
+            found.add(state.unit_key(name))
+    return found

@@ -39,7 +39,10 @@ class Status:
 
 
 class Node:
-    """Runs between `start` and `stop`; refuses nothing silently and forgets no refusal."""
+    """Runs between `start` and `stop`; refuses nothing silently and forgets no refusal.
+
+    tell  what the copy has to say to the operator, once a round
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Node:
         peers: Callable[[], Sequence[Log]],
         now_s: Callable[[], UnixSeconds],
         first_contracts: bytes | None = None,
+        tell: Callable[[], None] = lambda: None,
         poll_s: float = POLL_S,
     ) -> None:
         self.memory: Final = Memory(engine)
@@ -65,6 +69,7 @@ class Node:
         self._peers = peers
         self._now_s = now_s
         self._first_contracts = first_contracts
+        self._tell = tell
         self._poll_s = poll_s
         self._changed = threading.Condition()
         self._is_running = False
@@ -164,6 +169,7 @@ class Node:
         if not self.memory.standing():
             for note in (*offered, None):
                 self._try(self._operator_url, partial(self._follow, copy, note))
+        self._try(self._operator_url, self._tell)
         for peer in self._peers():
             self._try(peer.base_url, partial(self._follower.compare, copy, peer))
 

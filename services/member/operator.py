@@ -43,6 +43,15 @@ class Log:
             raise Unreachable(f"{self.base_url}{path}: HTTP {answer.status_code}")
         return answer
 
+    def put(self, path: str, body: dict[str, str]) -> None:
+        """Raises Unreachable unless it was taken."""
+        try:
+            answer = self._client.put(path, json=body)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.base_url}{path}: {error!r}") from error
+        if not answer.is_success:
+            raise Unreachable(f"{self.base_url}{path}: HTTP {answer.status_code}: {answer.text[:200]}")
+
     def checkpoint(self) -> bytes:
         """The note that is published now."""
         return self._file("/log/checkpoint")

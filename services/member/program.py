@@ -21,6 +21,7 @@ from services.ledger.client import LedgerUnavailable
 from services.ledger.notes import KeyType, OpenedNote, VerifierKey
 from services.ledger.queries import Queries
 from services.member.app import NodeMetrics, member_router, shown
+from services.member.erasures import Receipts
 from services.member.follower import Follower
 from services.member.memory import Memory
 from services.member.node import Node
@@ -103,6 +104,7 @@ def _parts(
         programme=PROGRAMME,
         peers=lambda: peers,
         now_s=clock.now_s,
+        tell=Receipts(engine, operator, credentials, backup_days=settings.backup_days).tell,
         first_contracts=bytes.fromhex(settings.member_first_contracts) or None,
     )
     witness = Witness(

@@ -27,6 +27,7 @@ from services.ledger.queries import Queries
 from services.ledger.tables import CHECKPOINTS, ENTRIES, PAYLOADS, TILES
 from services.ledger.verify import Report, verify
 from services.member.app import member_router
+from services.member.erasures import Receipts
 from services.member.follower import Follower
 from services.member.node import Node
 from services.member.operator import Credentials, Log, Payloads
@@ -48,13 +49,13 @@ def cosign_seed(seed: bytes) -> bytes:
 
 
 @contextmanager
-def operator(books: Books) -> Iterator[str]:
-    """Serve a ledger's log and payloads; gives the base URL."""
+def operator(books: Books, *others: APIRouter) -> Iterator[str]:
+    """Serve a ledger's log and payloads, and other routes; gives the base URL."""
     members = Members(books.queries, programmes.load(), books.clock.now_s)
     known = {ACCESS.member_id: ACCESS}
     given = Deliveries(books.engine, ORIGIN, books.clock, lambda who: known.get(who) or members.access_of(who))
     log = log_router(books.queries, LOG_KEY, now_s=books.clock.now_s, members=members)
-    with serving_routers(log, deliveries_router(given)) as url:
+    with serving_routers(log, deliveries_router(given), *others) as url:
         yield url
 
 
@@ -126,14 +127,25 @@ class MemberNode:
 
 @contextmanager
 def member(
-    url: str, operator_url: str, *, peers: Sequence[str] = (), who: str = "auditor", seed: bytes = SEED
+    url: str,
+    operator_url: str,
+    *,
+    peers: Sequence[str] = (),
+    who: str = "auditor",
+    seed: bytes = SEED,
+    tells: bool = False,
 ) -> Iterator[MemberNode]:
-    """A node over the database at `url`, served, from its start to its end in good order."""
+    """A node over the database at `url`, served, from its start to its end in good order.
+
+    tells  it says so to the operator when it has erased
+    """
     database.migrate(url)
     engine = database.engine(url)
     clock = SimulatedClock(builders.NOON_S)
     log, logs = Log(operator_url), [Log(peer) for peer in peers]
-    payloads = Payloads(log, Credentials(origin=ORIGIN, member_id=who, seed=seed), clock.now_s)
+    credentials = Credentials(origin=ORIGIN, member_id=who, seed=seed)
+    payloads = Payloads(log, credentials, clock.now_s)
+    receipts = Receipts(engine, log, credentials, backup_days=7)
     queries = Queries(engine, programmes.load())
     node = Node(
         engine,
@@ -144,6 +156,7 @@ def member(
         programme="ontario",
         peers=lambda: logs,
         now_s=clock.now_s,
+        tell=receipts.tell if tells else lambda: None,
         poll_s=0.05,
     )
     witness = Witness(
