@@ -192,14 +192,14 @@ class Platform(AbstractContextManager["Platform"]):
         self._checks["ledger"] = lambda: writer.role is not Role.UNAVAILABLE
         self._checks["clock"] = lambda: not writer.is_clock_adrift()
         queries = queries_of(self.engine)
-        self._start_collecting(queries)
+        self._start_collecting(queries, writer)
         self._own_ledger = self._ledger_of(writer, queries)
         return self._own_ledger
 
-    def _start_collecting(self, queries: Queries) -> None:
+    def _start_collecting(self, queries: Queries, writer: Writer) -> None:
         log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, self.keys.public_key(Use.LOG))
         members = Members(queries, programmes.load(PROGRAMME), self.clock.now_s)
-        collector = Collector(self.engine, queries, members, log_key)
+        collector = Collector(self.engine, queries, members, log_key, may_ask=writer.is_writing)
         collector.start()
         self._stack.callback(collector.stop)
 

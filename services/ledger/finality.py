@@ -6,6 +6,7 @@ one that is dead, slow or lying keeps nobody else from being asked.
 """
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 from typing import Final
@@ -31,9 +32,21 @@ log = structlog.get_logger()
 
 
 class Collector:
-    """Asks between `start` and `stop`, once in ROUND_S; `collect` is one round."""
+    """Asks between `start` and `stop`, once in ROUND_S while `may_ask`; `collect` is one round.
 
-    def __init__(self, engine: Engine, queries: Queries, members: Members, log_key: VerifierKey) -> None:
+    may_ask  false in a process that stands by: the one that writes the log has it co-signed
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        queries: Queries,
+        members: Members,
+        log_key: VerifierKey,
+        *,
+        may_ask: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._may_ask = may_ask
         self._engine = engine
         self._queries = queries
         self._members = members
@@ -78,7 +91,8 @@ class Collector:
     def _run(self) -> None:
         while not self._ended.wait(ROUND_S):
             try:
-                self.collect()
+                if self._may_ask():
+                    self.collect()
             except Exception as error:  # the log goes on without it
                 log.warning("finality_waits", error=f"{type(error).__name__}: {error}")
 
