@@ -33,7 +33,9 @@ class AuthorizationBody(BaseModel):
     terminal_id: Annotated[str, Field(max_length=64, pattern=_TEXT)]
     amount_cents: Annotated[StrictInt, Field(description="below 1 or above 99,999,999: declined as `amount_invalid`")]
     checkout_code: Annotated[str, Field(max_length=64, pattern=_TEXT, description="18 digits")]
-    reference: Annotated[str, Field(max_length=140, pattern=_TEXT, description="the shop's own name for it")] = ""
+    reference: Annotated[
+        str, Field(max_length=140, pattern=_TEXT, description="kept on the ledger for ever: never a person's name")
+    ] = ""
     capture: Annotated[StrictBool, Field(description="false: only hold the amount, and capture it later")] = True
 
 

@@ -14,6 +14,7 @@ from fastapi.encoders import jsonable_encoder
 
 from contracts import approvals, execute, state
 from contracts.approvals import approve_bytes
+from contracts.commands import BY_KIND
 from contracts.governed import (
     ActivateContracts,
     AddMemberKey,
@@ -24,6 +25,7 @@ from contracts.governed import (
     RetireMemberKey,
     SetQuorum,
 )
+from contracts.programmes import ALL_COLLECTIONS
 from contracts.state import ActiveContracts, Ledger, Member, Membership
 from contracts.units import UnixSeconds
 from services import calls
@@ -76,6 +78,15 @@ def _add_reading(router: APIRouter, office: Office) -> None:
             approvals_needed=approvals.needed(office.programme, len(present.members)),
             items=[_member(office, member) for member in members],
         )
+
+    @router.get("/collections", responses=calls.open_to_all())
+    def list_collections() -> shapes.Collections:
+        """Who is given the payloads of each collection: roles by the programme, and the members that have them now.
+
+        A collection is a fixed word in the public entries and never names a person.
+        """
+        rows = (row for _, row in office.ledger.find("member", limit=MEMBERS_MAX) if isinstance(row, Member))
+        return shapes.Collections(items=_collections(office, [row for row in rows if not row.removed_s]))
 
     @router.get("/contracts", responses=calls.open_to_all())
     def show_contracts() -> shapes.Contracts:
@@ -265,6 +276,16 @@ def _member(office: Office, member: Member) -> shapes.Member:
         admitted_at=rfc3339(member.admitted_s),
         removed_at=rfc3339(member.removed_s) if member.removed_s else None,
     )
+
+
+def _collections(office: Office, present: Sequence[Member]) -> list[shapes.Collection]:
+    given = office.programme.role_collections
+    items = []
+    for name in sorted({command.COLLECTION for command in BY_KIND.values()}):
+        roles = sorted(role for role, words in given.items() if name in words or ALL_COLLECTIONS in words)
+        members = sorted(member.member_id for member in present if member.role in roles)
+        items.append(shapes.Collection(collection=name, roles=roles, members=members))
+    return items
 
 
 def _keys(office: Office, member: Member, now_s: UnixSeconds) -> Sequence[shapes.MemberKey]:

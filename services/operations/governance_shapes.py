@@ -201,6 +201,20 @@ class Members(Shown):
     items: list[Member]
 
 
+class Collection(Shown):
+    model_config = example(
+        collection="checkout", roles=["auditor", "network", "regulator", "utility"], members=["hydro"]
+    )
+    collection: Annotated[str, Field(description="as it stands in the public entries")]
+    roles: list[str]
+    members: Annotated[list[str], Field(description="present members with one of these roles")]
+
+
+class Collections(Shown):
+    model_config = example(items=[{"collection": "utility", "roles": ["auditor", "utility"], "members": ["hydro"]}])
+    items: list[Collection]
+
+
 class Contracts(Shown):
     model_config = example(version="5d" * 32, activated_at_entry=0, program="5d" * 32)
     version: Annotated[str, Field(description="hex: of the contract set that executes the next entry")]

@@ -17,7 +17,11 @@ EXAMPLE_KEY: Final = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 Zone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:-]{0,63}$")]
-Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+Line = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$"),
+    Field(description="stays on the ledger for ever: never a person's name"),
+]
 DeviceId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")]
 RetailerId = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,15}$")]
 QuarantineReason = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,32}$")]

@@ -173,3 +173,15 @@ def test_a_whole_contract_set_fits_into_a_proposal_and_a_wrong_one_is_refused(de
     assert code_of(desk.programme.post("/v1/proposals", whole | {"files": None})) == (404, "unknown_contracts")
     assert decide(desk, whole, "hydro")["state"] == "carried"
     assert code_of(desk.programme.post("/v1/proposals", whole)) == (409, "contracts_active")
+
+
+def test_a_collection_is_a_fixed_word_with_the_roles_and_members_that_are_given_it(desk):
+    found(desk, "hydro")
+
+    items = desk.as_().get("/v1/collections").json()["items"]
+
+    assert [item["collection"] for item in items] == ["checkout", "governance", "utility"]
+    by_name = {item["collection"]: item for item in items}
+    assert {"utility", "auditor", "regulator"} <= set(by_name["utility"]["roles"])
+    assert "retailer" not in by_name["checkout"]["roles"]
+    assert by_name["utility"]["members"] == ["hydro"]
