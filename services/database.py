@@ -6,6 +6,8 @@ Owns the difference between SQLite and PostgreSQL, and what their failures are c
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from threading import Event
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -23,6 +25,7 @@ T = TypeVar("T")
 SQLITE: Final = "sqlite"
 BUSY_S_MAX: Final = 10
 """How long a writer of SQLite waits for another one."""
+BUSY_PAUSE_S: Final = 0.02
 CONNECT_S_MAX: Final = 5
 SILENT_S_MAX: Final = 15
 POOL_SIZE: Final = 5
@@ -131,8 +134,22 @@ def _sqlite(url: URL) -> Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver would begin transactions by itself, and too late; `_begin_sqlite` does it instead.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+    _use_wal(connection)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Of two that change a new file's journal at once SQLite refuses one without waiting, so we wait."""
+    until_s = monotonic() + BUSY_S_MAX
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if monotonic() > until_s:
+                raise
+            Event().wait(BUSY_PAUSE_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:
