@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
+from sqlmodel import Session
 
 from contracts.commands import Command
 from contracts.state import Decided, Meter, meter_key, pack_key
 from contracts.wire import cose, receipts, signatures
 from contracts.wire.receipts import Instruction, Receipt
 from device_sim.unit import PlatformKeys
-from services.database import reading, transaction
+from services.database import is_sqlite, reading, transaction
 from services.ingestion.metrics import Metrics
 from services.ingestion.patience import Patience
 from services.ingestion.program import Identity, worker_of
@@ -140,7 +141,9 @@ class Platform:
 
     def counts(self) -> dict[str, int]:
         """What messages became, without the zeros; `received` is checked to be their sum."""
-        with reading(self.books.engine) as session:
+        # One moment for both, while messages come in.
+        options = {} if is_sqlite(self.books.engine) else {"isolation_level": "REPEATABLE READ"}
+        with Session(self.books.engine.execution_options(**options)) as session:
             counts = tallies.counts(session.connection())
             numbers = parking.seqs_by_device(session.connection(), parking.devices(session.connection()))
         received = counts.pop("received", 0)
