@@ -14,7 +14,7 @@ from contracts.units import UnixSeconds
 from contracts.wire.packs import GapPack
 from services.contract_sets import ContractSet, NotInThisSet
 from services.database import DatabaseUnavailable
-from services.ledger import answers, checkpoints, entries, merkle, tiles
+from services.ledger import answers, checkpoints, entries, merkle, rows_read, tiles
 from services.ledger.answers import Known
 from services.ledger.checkpoints import Checkpoint
 from services.ledger.client import Accepted, Declined, Failed, Outcome, reason_of
@@ -62,6 +62,7 @@ class Execution:
         self._contracts: Final = contracts
         self._seed: Final = seed
         self._chance: Final = chance
+        self._given: Final = rows_read.collections(contracts.programme)
 
     def run(self, requests: Sequence[Request], known: dict[bytes, Known], *, tip: Tip, at_s: UnixSeconds) -> Executed:
         """Execute `requests` in order at ledger time `at_s`; those in `known` are answered and not executed.
@@ -99,11 +100,16 @@ class Execution:
         contracts = self._contracts
         if asked is None:
             return Declined(Reason.OTHER_CONTRACTS)
+        noting = rows_read.Noting(self._window) if request.command.COLLECTION in self._given else None
         try:
-            done = contracts.execute.execute(self._window, asked.command)
+            done = contracts.execute.execute(noting or self._window, asked.command)
             if isinstance(done, contracts.effects.Rejected):
                 return self._decline(batch, request, Rejected(reason_of(done.reason), done.facts))
-            return self._enter(batch, request, contracts.commands.to_bytes(asked), done, salts)
+            index, read = self._window.index, noting.to_bytes() if noting else None
+            answer = self._enter(batch, request, contracts.commands.to_bytes(asked), done, salts)
+            if read is not None:
+                batch.rows_read.append((index, read))
+            return answer
         except DatabaseUnavailable:
             raise
         except Exception as error:  # a bug in one command is no reason to fail the others

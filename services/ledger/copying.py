@@ -16,10 +16,10 @@ from sqlalchemy import Engine
 
 from contracts import state
 from contracts.commands import EraseCustomer, OpenLedger
-from contracts.state import Row
+from contracts.state import View
 from services import contract_sets
 from services.contract_sets import ContractSet
-from services.ledger import entries, erasing, hashed, merkle, tiles
+from services.ledger import entries, erasing, hashed, merkle, rows_read, tiles
 from services.ledger.deliveries import Payload
 from services.ledger.differing import first_difference, shown
 from services.ledger.entries import Entry
@@ -65,15 +65,16 @@ class Disagreed(Exception):
 class _CopyWindow(Window):
     """A window in which some rows are known by their hash alone; to `get` one raises UnknownRow."""
 
-    def get(self, key: str) -> Row | None:
-        if self.hashed(key) is not None:
+    def known(self, key: str) -> Written | None:
+        newest = super().known(key)
+        if _is_hashed(newest):
             raise UnknownRow(key)
-        return super().get(key)
+        return newest
 
-    def hashed(self, key: str) -> Hashed | None:
-        """The hash in the place of the row, or None if the row is known."""
-        row: Any = super().get(key)
-        return row if isinstance(row, Hashed) else None
+    def hashed(self, key: str) -> Written | None:
+        """What was written, with a Hashed in the place of the row; None if the row is known."""
+        newest = super().known(key)
+        return newest if _is_hashed(newest) else None
 
 
 class Copyist:
@@ -107,7 +108,8 @@ class Copyist:
 
     def _renew_window(self) -> None:
         """Read every row anew, as the active contract set has it."""
-        self._window = _CopyWindow(self._contracts.programme, RowCache(), self._store.rows)
+        self._window = _CopyWindow(self._contracts.programme, RowCache(), self._store.written)
+        self._given = rows_read.collections(self._contracts.programme)
         self._is_superseded = False
 
     @property
@@ -237,8 +239,9 @@ class Copyist:
         if request is None:
             self._take(batch, leaf, entry, payload, None)
             return
+        noting = rows_read.Noting(window) if entry.collection in self._given else None
         try:
-            done = self._execute(index, request)
+            done = self._execute(index, request, noting or window)
         except UnknownRow:
             self._take(batch, leaf, entry, payload, request)
             return
@@ -254,6 +257,8 @@ class Copyist:
             batch.erasures.append((index, None))
         for key, row in done.writes.items():
             window.written[key] = Written(index, row, rows[key])
+        if noting is not None:
+            batch.rows_read.append((index, noting.to_bytes()))
         self._add(batch, leaf, entry, payload, done.postings)
         self._add_request(batch, index, request, done.writes, has_postings=bool(done.postings))
         window.index = index + 1
@@ -297,14 +302,13 @@ class Copyist:
     def _learn(self, command: Any) -> None:
         """Take the rows that an erasure carries in the place of their hashes."""
         for key, data in command.rows:
-            known = self._window.hashed(key)
-            if known is None:
+            hidden: Any = self._window.hashed(key)
+            if hidden is None:
                 continue
-            if not known.is_of(data):
-                _stop(self._window.index, "payloads", f"the row {key} carried", known.sha256.hex(), data.hex())
-            newest = self._window.written.get(key)
-            version = newest.version if newest else self._store.version(key)
-            self._window.written[key] = Written(version, self._contracts.state.from_bytes(key, data), data)
+            if not hidden.row.is_of(data):
+                _stop(self._window.index, "payloads", f"the row {key} carried", hidden.row.sha256.hex(), data.hex())
+            row = self._contracts.state.from_bytes(key, data)
+            self._window.written[key] = Written(hidden.version, row, data)
 
     def _add(self, batch: Batch, leaf: bytes, entry: Entry, payload: Payload, postings: Sequence[Any]) -> None:
         index = self._window.index
@@ -321,7 +325,7 @@ class Copyist:
         about = subjects_of(request.command, writes, has_postings=has_postings)
         batch.subjects.extend((index, subject) for subject in sorted(about))
 
-    def _execute(self, index: int, request: Any) -> Any:
+    def _execute(self, index: int, request: Any, view: View) -> Any:
         contracts = self._contracts
         device_id = getattr(request.command, "device_id", None)
         unit = self._window.get(state.unit_key(device_id)) if isinstance(device_id, str) else None
@@ -332,7 +336,7 @@ class Copyist:
                 request.command, unit if isinstance(unit, contracts.state.Unit) else None
             ):
                 _stop(index, "payloads", "the unit's signature", "not valid", "recorded")
-            done = contracts.execute.execute(self._window, request.command)
+            done = contracts.execute.execute(view, request.command)
         except UnknownRow:
             raise
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
@@ -362,6 +366,10 @@ class Copyist:
             if tile.partial_width
         }
         self.size, self._at_s = size, self._window.at_s if batch.entries else self._at_s
+
+
+def _is_hashed(newest: Any) -> bool:
+    return newest is not None and isinstance(newest.row, Hashed)
 
 
 def _entry(index: int, leaf: bytes) -> Entry:

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 from contracts import state
 from contracts.commands import Command, EraseCustomer, OpenLedger, Request
 from contracts.effects import Effects, Outline, Posting
-from contracts.state import Row
+from contracts.state import Row, View
 from services import contract_sets
 from services.contract_sets import UnusableBundle
-from services.ledger import entries
+from services.ledger import entries, rows_read
 from services.ledger.books import Books
 from services.ledger.entries import Entry
 from services.ledger.findings import Findings
@@ -30,12 +30,14 @@ class Executed:
     request  None: it is erased
     effects  None: the entry is taken as committed, because it is erased or read a row that an erased one wrote
     writes   new row by key (None: the row is gone)
+    read     the rows that it was executed on (`rows_read`), where they are kept
     """
 
     request: Request | None
     effects: Effects | None
     writes: Mapping[str, Row | Hashed | None]
     postings: tuple[Posting, ...]
+    read: bytes | None = None
 
 
 class EntryAudit:
@@ -66,14 +68,16 @@ class EntryAudit:
         request = self._request(index, payload_row)
         self._check_claims(index, entry, request.command)
         self._replayed.at_s, self._replayed.index = entry.at_s, index
+        kept = entry.collection in rows_read.collections(self._replayed.programme)
+        noting = rows_read.Noting(self._replayed) if kept else None
         try:
             self._check_evidence(index, request.command)
-            done = self._execute(index, request.command)
+            done = self._execute(index, request.command, noting or self._replayed)
         except UnknownRow:
             return self._take(entry, payload_row, posting_rows, request)
         self._check_effects(index, entry, payload_row, done)
         self._check_postings(index, posting_rows, done.postings)
-        return Executed(request, done, done.writes, done.postings)
+        return Executed(request, done, done.writes, done.postings, noting.to_bytes() if noting else None)
 
     def _take(self, entry: Entry, payload: Any, posting_rows: Sequence[Any], request: Request | None) -> Executed:
         """Take an entry as committed: what it did is what its effects say, as far as they say it."""
@@ -172,9 +176,9 @@ class EntryAudit:
         unit = self._replayed.get(state.unit_key(device_id)) if device_id else None
         return unit if isinstance(unit, self._replayed.contracts.state.Unit) else None
 
-    def _execute(self, index: int, command: Command) -> Effects:
+    def _execute(self, index: int, command: Command, view: View) -> Effects:
         try:
-            done = self._replayed.contracts.execute.execute(self._replayed, command)
+            done = self._replayed.contracts.execute.execute(view, command)
         except UnknownRow:
             raise
         except Exception as error:  # whatever a forged command makes a contract raise

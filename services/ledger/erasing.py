@@ -1,8 +1,8 @@
 """Erases what entries say of a customer, once an entry on the ledger has named them; any copy does it like this.
 
-Erased are the request with its salt and the result; kept are the public entry, the effects with their salt, and what
-follows from them. An erasure is remembered from the entry on, in the same transaction: a crash in between is repaired
-when the copy is opened next, before it serves anything. Erasing what is erased changes nothing.
+Erased are the request with its salt, the rows that it read and the result; kept are the public entry, the effects with
+their salt, and what follows from them. An erasure is remembered from the entry on, in the same transaction: a crash in
+between is repaired when the copy is opened next, before it serves anything. Erasing what is erased changes nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from contracts.commands import EraseCustomer
 from contracts.units import UnixSeconds
 from contracts.wire import cbor
 from services.database import reading, transaction
-from services.ledger.tables import ERASURES, PAYLOADS, REQUESTS, ROW_VERSIONS, SUBJECTS
+from services.ledger.tables import ERASURES, PAYLOADS, REQUESTS, ROW_VERSIONS, ROWS_READ, SUBJECTS
 
 AT_ONCE: Final = 400
 """Entries in one transaction, so that nobody waits long for the database."""
@@ -60,6 +60,7 @@ def _erase(session: Session, indexes: Sequence[int], subject: str) -> None:
     ids = [cbor.decode(request)[1] for request in requests]  # of any contract set
     session.execute(update(PAYLOADS).where(here).values(request=b"", request_salt=b"", result=b""))
     session.execute(delete(REQUESTS).where(REQUESTS.c.id.in_(ids)))
+    session.execute(delete(ROWS_READ).where(ROWS_READ.c.index.in_(indexes)))
     session.execute(delete(ROW_VERSIONS).where(ROW_VERSIONS.c.version.in_(indexes)))
     session.execute(delete(SUBJECTS).where(SUBJECTS.c.index.in_(indexes), SUBJECTS.c.subject == subject))
 

@@ -6,22 +6,27 @@ grows with what the ledger knows now, not with how many packs it has seen.
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contracts.programmes import Programme
 from contracts.state import Decided, Row
 from contracts.units import UnixSeconds
 from services import contract_sets
 from services.contract_sets import ContractSet
+from services.ledger import store
 from services.ledger.hashed import Hashed, UnknownRow
 from services.ledger.store import PACK_PREFIX, pack_place
 
 
 class Written(NamedTuple):
-    """A row and the entry that last wrote it."""
+    """A row and the entry that last wrote it.
+
+    data  its bytes, if an earlier contract set wrote them; None: they are as the active one writes them
+    """
 
     row: Row | Hashed
     version: int
+    data: bytes | None = None
 
 
 class Replayed:
@@ -51,9 +56,8 @@ class Replayed:
             for key, written in self._rows.items():
                 if isinstance(written.row, Hashed):
                     continue
-                self._rows[key] = Written(
-                    contracts.state.from_bytes(key, before.to_bytes(written.row)), written.version
-                )
+                data = written.data or before.to_bytes(written.row)
+                self._rows[key] = Written(contracts.state.from_bytes(key, data), written.version, data)
 
     def fork(self) -> "Replayed":
         """The same state, to be changed apart from this one."""
@@ -71,6 +75,17 @@ class Replayed:
         if isinstance(written.row, Hashed):
             raise UnknownRow(key)
         return written.row
+
+    def known(self, key: str) -> store.Written | None:
+        """The same, with the entry that wrote it and its bytes."""
+        row = self.get(key)
+        return None if row is None else store.Written(self._rows[key].version, row, self.bytes_of(self._rows[key]))
+
+    def bytes_of(self, written: Written) -> Any:
+        """A row as it is stored; the Hashed of one that is known by its hash only."""
+        if isinstance(written.row, Hashed):
+            return written.row
+        return written.data or self.contracts.state.to_bytes(written.row)
 
     def learn(self, key: str, data: bytes) -> bool:
         """Take a row that is known by its hash from an entry that carries it; False if it is another."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine, Table
 
 from contracts import state
-from contracts.state import Decided, Row
+from contracts.state import Row
 from contracts.units import UnixSeconds
 from services import contract_sets
 from services.contract_sets import ContractSet
@@ -28,6 +28,7 @@ from services.ledger.tables import (
     REJECTIONS,
     REQUESTS,
     ROW_VERSIONS,
+    ROWS_READ,
     STATE,
     SUBJECTS,
     TILES,
@@ -44,9 +45,11 @@ class Last:
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The newest row under a key: the entry that wrote it, and the row with its bytes (None, None: it is gone)."""
+class Written(NamedTuple):
+    """The newest row under a key: the entry that wrote it, and the row with its bytes (None, None: it is gone).
+
+    A pack's bytes are not stored; who reads one has the row only.
+    """
 
     version: int
     row: Row | None
@@ -64,6 +67,7 @@ class Batch:
     postings: list[tuple[int, int, str, str, int]] = field(default_factory=list)
     rows: dict[str, Written] = field(default_factory=dict)
     versions: list[tuple[str, int, bytes]] = field(default_factory=list)
+    rows_read: list[tuple[int, bytes]] = field(default_factory=list)
     subjects: list[tuple[int, str]] = field(default_factory=list)
     erasures: list[tuple[int, None]] = field(default_factory=list)
     tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
@@ -123,30 +127,32 @@ class Store:
 
     def rows(self, keys: Iterable[str]) -> dict[str, Row]:
         """The rows under those of `keys` that there are."""
+        return {key: newest.row for key, newest in self.written(keys).items() if newest.row is not None}
+
+    def written(self, keys: Iterable[str]) -> dict[str, Written]:
+        """The rows under those of `keys` that there are, each with the entry that wrote it."""
         packs: list[str] = []
         others: list[str] = []
         for key in keys:
             (packs if key.startswith(PACK_PREFIX) else others).append(key)
-        found: dict[str, Any] = {key: row for key in packs if (row := self._pack(key)) is not None}
+        found = {key: pack for key in packs if (pack := self._pack(key)) is not None}
         if others:
-            select = self._connection.select('SELECT "key", value FROM state WHERE "key" = {key}', others)
+            select = self._connection.select('SELECT "key", version, value FROM state WHERE "key" = {key}', others)
             from_bytes = self.contracts.state.from_bytes
-            found |= {key: hashed.from_bytes(data) or from_bytes(key, data) for key, data in select}
+            for key, version, data in select:
+                row: Any = hashed.from_bytes(data) or from_bytes(key, data)
+                found[key] = Written(version, row, data)
         return found
 
-    def version(self, key: str) -> int:
-        """The entry that last wrote the row under `key` of the state. Raises LookupError if there is none."""
-        ((version,),) = self._connection.select('SELECT version FROM state WHERE "key" = {key}', [key]) or ((None,),)
-        if version is None:
-            raise LookupError(key)
-        return int(version)
-
-    def _pack(self, key: str) -> Decided | None:
+    def _pack(self, key: str) -> Written | None:
         # Packs are read one at a time: only a message that comes again asks for one.
         device_id, seq = pack_place(key)
         statement = f"{_PACK_COLUMNS} WHERE seq = {seq:d} AND device_id = {{key}}"
         found = self._connection.select(statement, [device_id])
-        return cast(Decided, self.contracts.state.Decided(*found[0])) if found else None
+        if not found:
+            return None
+        version, *decided = found[0]
+        return Written(version, self.contracts.state.Decided(*decided), None)
 
     def known(self, ids: Sequence[bytes]) -> dict[bytes, Known]:
         """How those of the requests `ids` that were answered before were answered."""
@@ -201,6 +207,7 @@ class Store:
             self._upsert(PACKS, [row for row in packs if not _is_first_decision(row)])
             self._upsert(STATE, rows)
             self._insert(ROW_VERSIONS, batch.versions)
+            self._insert(ROWS_READ, batch.rows_read)
             self._insert(SUBJECTS, batch.subjects)
             self._insert(ERASURES, batch.erasures)
             if gone:
@@ -217,7 +224,7 @@ class Store:
             self._connection.upsert(table, rows)
 
 
-_PACK_COLUMNS: Final = 'SELECT sha256, refusal, "index", start_s, end_s, again_at FROM packs'
+_PACK_COLUMNS: Final = 'SELECT version, sha256, refusal, "index", start_s, end_s, again_at FROM packs'
 _ANSWERED: Final = 'SELECT id, digest, "index" FROM requests WHERE id = {key}'
 _ACCEPTED: Final = """
     SELECT payloads."index", entries.at_s, payloads.result

@@ -20,6 +20,7 @@ from services.ledger.tables import (
     POSTINGS,
     REQUESTS,
     ROW_VERSIONS,
+    ROWS_READ,
     SUBJECTS,
     TILES,
 )
@@ -43,6 +44,7 @@ class Page:
     postings: dict[int, list[Row[Any]]]
     versions: dict[int, dict[str, bytes]]
     subjects: dict[int, set[str]]
+    rows_read: dict[int, bytes]
     checkpoints: dict[int, bytes]
 
 
@@ -55,6 +57,11 @@ class Stored:
     def size(self) -> int:
         """How many entries there are, if none is missing between them."""
         return int(self._connection.scalar(select(func.count()).where(ENTRIES.c.index >= 0)) or 0)
+
+    def rows_read_since(self) -> int:
+        """The first entry of which the table `rows_read` has a row, or one past all."""
+        first = self._connection.scalar(select(func.min(ROWS_READ.c.index)))
+        return self.size() if first is None else int(first)
 
     def page(self, first: int, after: int) -> Page:
         """What there is of these entries."""
@@ -76,6 +83,7 @@ class Stored:
             postings=postings,
             versions=versions,
             subjects=subjects,
+            rows_read={row.entry_index: row.rows for row in self._between(ROWS_READ, first, after)},
             checkpoints={row.size: row.note for row in checkpoints},
         )
 

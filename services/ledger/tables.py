@@ -134,6 +134,14 @@ class RowVersionRow(SQLModel, table=True):
     value: bytes = Field(sa_column=_bytes())
 
 
+class RowsReadRow(SQLModel, table=True):
+    """What executing an entry read (`rows_read`), of collections that some members see without all others."""
+
+    __tablename__ = "rows_read"
+    index: int = Field(sa_column=_big(primary_key=True))
+    rows: bytes = Field(sa_column=_bytes())
+
+
 class SubjectRow(SQLModel, table=True):
     """Whom an entry is about, where neither its postings nor `packs` tell (`subjects.subjects_of`)."""
 
@@ -233,6 +241,7 @@ POSTINGS: Final = _table(PostingRow)
 STATE: Final = _table(StateRow)
 PACKS: Final = _table(PackRow)
 ROW_VERSIONS: Final = _table(RowVersionRow)
+ROWS_READ: Final = _table(RowsReadRow)
 SUBJECTS: Final = _table(SubjectRow)
 ERASURES: Final = _table(ErasureRow)
 TILES: Final = _table(TileRow)

@@ -86,7 +86,7 @@ class _Audit:
         self.findings = Findings()
         self.tree = GrowingTree()
         self._stored = moment
-        self._size = 0
+        self._size = self._rows_read_since = 0
         self._log_public_key = log_public_key
         self._log_key: VerifierKey | None = None
         self._replayed = Replayed()
@@ -103,6 +103,7 @@ class _Audit:
     def walk(self, on_progress: OnProgress) -> None:
         """Compare page by page, then what only the end of the log says."""
         self._size = self._stored.size()
+        self._rows_read_since = self._stored.rows_read_since()
         for first in range(0, self._size, PAGE_ENTRIES):
             after = min(first + PAGE_ENTRIES, self._size)
             if not self._compare(self._stored.page(first, after), first, after):
@@ -146,6 +147,7 @@ class _Audit:
             return
         executed.append(done)
         self._compare_versions(index, done, page.versions.get(index, {}))
+        self._compare_rows_read(index, done, page.rows_read.get(index))
         kind = entries.from_bytes(page.entries[index].entry).kind
         self._erasures.see(index, kind, done, page.subjects.get(index, set()))
         for key, row in self._replayed.apply(done.writes):
@@ -192,6 +194,13 @@ class _Audit:
             row = done.writes.get(key)
             if done.request is None or row is None or not _is(self._bytes_of(row), data):
                 self.findings.add(index, "row_versions", f"{key} is not kept as the entry left it")
+
+    def _compare_rows_read(self, index: int, done: Executed, found: bytes | None) -> None:
+        """What was executed on; an earlier version of this program did not keep it, up to some entry."""
+        is_taken = done.request is not None and done.effects is None
+        is_before = found is None and index < self._rows_read_since
+        if found != done.read and not is_taken and not is_before:
+            self.findings.add(index, "rows_read", "the rows that the entry read are others")
 
     def _compare_checkpoint(self, size: int, note: bytes | None) -> None:
         if note is None or self._log_key is None:
@@ -253,7 +262,7 @@ class _Audit:
 
     def _compare_strays(self) -> None:
         """Rows that belong to no entry."""
-        for table in (tables.ENTRIES, tables.PAYLOADS, tables.POSTINGS):
+        for table in (tables.ENTRIES, tables.PAYLOADS, tables.POSTINGS, tables.ROWS_READ):
             for row in self._stored.outside(table, self._size):
                 self.findings.add(row.entry_index, table.name, "there is no such entry")
         for row in self._stored.versions_outside(self._size):
@@ -278,7 +287,7 @@ class _Audit:
             if written is None:
                 self.findings.add(row.version, "state", f"no entry left a row {row.key}")
                 continue
-            is_written = row.version == written.version and _is(self._bytes_of(written.row), row.value)
+            is_written = row.version == written.version and _is(self._replayed.bytes_of(written), row.value)
             if not is_written or row.due_s != self._due_s(row):
                 self.findings.add(written.version, "state", f"{row.key} is another")
             if isinstance(written.row, self._rows.Account):
@@ -307,7 +316,7 @@ class _Audit:
             part = keys[start : start + PAGE_ENTRIES]
             found = self._stored.packs([pack_place(key) for key in part])
             for key in part:
-                version, written = refused[key].version, self._bytes_of(refused[key].row)
+                version, written = refused[key].version, self._replayed.bytes_of(refused[key])
                 self._compare_pack(key, version, written, found.get(pack_place(key)))
         for row in self._stored.stream(tables.PACKS):
             if not self._replayed.is_decided(row.device_id, row.seq):

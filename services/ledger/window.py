@@ -18,11 +18,11 @@ class _Memory(Enum):
 
 _MISSING: Final = _Memory.MISSING
 
-Load: TypeAlias = Callable[[Iterable[str]], Mapping[str, Row]]
+Load: TypeAlias = Callable[[Iterable[str]], Mapping[str, Written]]
 
 
 class RowCache:
-    """Committed rows (None: there is none) that were used lately.
+    """Committed rows (None: there is none) that were used lately, each with the entry that wrote it.
 
     Two generations instead of a list of uses: what is read from the older one moves to the newer one, and when that is
     full the older one is forgotten.
@@ -30,23 +30,23 @@ class RowCache:
 
     def __init__(self, rows_max: int = CACHE_ROWS_MAX) -> None:
         self._generation_max = rows_max // 2
-        self._newer: dict[str, Row | None] = {}
-        self._older: dict[str, Row | None] = {}
+        self._newer: dict[str, Written | None] = {}
+        self._older: dict[str, Written | None] = {}
 
-    def get(self, key: str) -> Row | _Memory | None:
-        """The row, None, or `_MISSING`."""
-        row: Row | _Memory | None = self._newer.get(key, _MISSING)
-        if row is _MISSING:
-            row = self._older.get(key, _MISSING)
-            if row is not _MISSING:
-                self.put(key, row)
-        return row
+    def get(self, key: str) -> Written | _Memory | None:
+        """What was written, None, or `_MISSING`."""
+        found: Written | _Memory | None = self._newer.get(key, _MISSING)
+        if found is _MISSING:
+            found = self._older.get(key, _MISSING)
+            if found is not _MISSING:
+                self.put(key, found)
+        return found
 
-    def put(self, key: str, row: Row | None) -> None:
+    def put(self, key: str, committed: Written | None) -> None:
         """Keep what is committed under `key`."""
         if len(self._newer) >= self._generation_max:
             self._older, self._newer = self._newer, {}
-        self._newer[key] = row
+        self._newer[key] = committed
 
     def clear(self) -> None:
         """Forget everything."""
@@ -83,21 +83,27 @@ class Window:
 
     def get(self, key: str) -> Row | None:
         """The row under `key` after the commands so far."""
+        newest = self.known(key)
+        return None if newest is None else newest.row
+
+    def known(self, key: str) -> Written | None:
+        """The same, with the entry that wrote it; None if nothing ever did."""
         newest = self.written.get(key)
         if newest is not None:
-            return newest.row
-        row = self._cache.get(key)
-        if row is _MISSING:
-            row = self._load((key,)).get(key)
-            if not key.startswith(PACK_PREFIX):
-                self._cache.put(key, row)
-        return row
+            return newest
+        found = self._cache.get(key)
+        if found is not _MISSING:
+            return found
+        newest = self._load((key,)).get(key)
+        if not key.startswith(PACK_PREFIX):
+            self._cache.put(key, newest)
+        return newest
 
     def commit(self) -> None:
         """The batch is committed: its rows are what there is."""
         for key, newest in self.written.items():
             if not key.startswith(PACK_PREFIX):
-                self._cache.put(key, newest.row)
+                self._cache.put(key, newest)
         self.written = {}
 
     def forget(self) -> None:

@@ -92,7 +92,7 @@ class _Open:
     def go_on_under(self, contracts: ContractSet) -> None:
         """Another contract set executes what comes next: every row is read anew, as that set has it."""
         self.contracts = self.store.contracts = contracts
-        self.window = Window(contracts.programme, RowCache(), self.store.rows)
+        self.window = Window(contracts.programme, RowCache(), self.store.written)
         self.duties = Duties(self.store, self.window, contracts)
 
 
@@ -422,7 +422,7 @@ def _apart(asked: list[_Asked]) -> Iterator[list[_Asked]]:
 def _opened(store: Store, tip: Tip, epoch: int) -> _Open:
     """What the writer holds under the contract set of `store`: every row is read anew."""
     contracts = store.contracts
-    window = Window(contracts.programme, RowCache(), store.rows)
+    window = Window(contracts.programme, RowCache(), store.written)
     return _Open(contracts, store, window, Duties(store, window, contracts), tip, epoch)
 
 

@@ -20,7 +20,7 @@ TABLES = {
     table.name: table
     for table in (
         *(tables.ENTRIES, tables.PAYLOADS, tables.REQUESTS, tables.REJECTIONS, tables.POSTINGS),
-        *(tables.STATE, tables.PACKS, tables.ROW_VERSIONS, tables.TILES, tables.CHECKPOINTS),
+        *(tables.STATE, tables.PACKS, tables.ROW_VERSIONS, tables.ROWS_READ, tables.TILES, tables.CHECKPOINTS),
     )
 }
 COLUMNS = [(table.name, column.name) for table in TABLES.values() for column in table.columns]
