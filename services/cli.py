@@ -61,24 +61,28 @@ def _terminate(*_: object) -> None:
 
 @app.command()
 @reported
-def demo(
+def demo(  # noqa: PLR0917 (each is an option of the command)
     homes: Annotated[int, typer.Option(min=1, max=500, help="Homes with solar and storage.")] = 25,
     days: Annotated[int, typer.Option(min=1, max=31, help="Simulated summer days.")] = 1,
     speed: Annotated[
         float | None, typer.Option(min=1, help="Simulated seconds a second; as fast as it goes unless given.")
     ] = None,
+    members: Annotated[
+        int, typer.Option(min=0, max=3, help="Organisations that keep a copy, execute everything again and co-sign.")
+    ] = 3,
     once: Annotated[bool, typer.Option("--once", help="End with the summary instead of serving on.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Live through a simulated summer day, embedded: fleet, checks, ledger, sparks, a purchase.
+    """Live through a simulated summer day, embedded: fleet, checks, ledger, sparks, a purchase, members' copies.
 
-    Then serves on (API docs at /docs) until Ctrl-C, unless --once. The data lie in `demo` below SPARKS_DATA_DIR; what
-    an earlier demo left there is kept as `demo.previous`.
+    Then serves on (API docs at /docs) until Ctrl-C, unless --once. The data lie in `demo` below SPARKS_DATA_DIR, each
+    member's in `demo/members`; what an earlier demo left there is kept as `demo.previous`.
     """
+    from services.demo_stage import DemoChoices, show_demo
     from services.settings import load
-    from services.stage import show_demo
 
-    if not show_demo(load(), homes=homes, days=days, pace=speed, once=once, as_json=as_json):
+    choices = DemoChoices(homes=homes, days=days, members=members, pace=speed, once=once)
+    if not show_demo(load(), choices, as_json=as_json):
         raise typer.Exit(1)
 
 

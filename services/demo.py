@@ -1,7 +1,7 @@
 """`sparks demo`: one simulated summer day of homes near Toronto, through the real platform, and a purchase at the end.
 
-Everything goes the way that outsiders go: units over MQTT, people over HTTP. Now and then a unit misbehaves, so that
-the summary shows what becomes of that.
+Everything goes the way that outsiders go: units over MQTT, people and member organisations over HTTP. Now and then a
+unit misbehaves, so that the summary shows what becomes of that.
 """
 
 import time
@@ -24,6 +24,7 @@ from device_sim.measured.rows import local_midnight_s, local_month
 from device_sim.mischief import Mischief
 from device_sim.people import Customer, Shop
 from device_sim.publisher import Login, broker_at
+from services.consortium import Consortium
 from services.harvest import harvests
 from services.rehearsal import Rehearsal
 
@@ -84,12 +85,20 @@ def first_moment_s() -> int:
 
 
 def demo(
-    platform: Rehearsal, *, homes: int, days: int, folder: Path, pace: float | None, on_progress: Progress
+    platform: Rehearsal,
+    consortium: Consortium,
+    *,
+    homes: int,
+    days: int,
+    folder: Path,
+    pace: float | None,
+    on_progress: Progress,
 ) -> dict[str, Any]:
-    """Live through the days and buy something; the summary as a JSON object.
+    """Found the membership, live through the days and buy something; the summary as a JSON object.
 
     pace  simulated seconds per real second, None: as fast as the machine can
     """
+    consortium.found()
     with ExitStack() as stack:
         story = _enrol(platform, household.neighbourhood(homes, seed=SEED), days, stack, on_progress)
         fleet = Fleet(
@@ -109,7 +118,9 @@ def demo(
         on_progress("verifying the ledger", 0, 1)
         summary = _summary(platform, story)
         on_progress("verifying the ledger", 1, 1)
-        return summary
+        size = summary["ledger"]["size"]
+        consortium.wait_until_cosigned(size, at_most_s=PATIENCE_S, on_progress=on_progress)
+        return summary | {"members": consortium.summary(size)}
 
 
 def _enrol(platform: Rehearsal, homes: list[Home], days: int, stack: ExitStack, on_progress: Progress) -> Story:

@@ -20,6 +20,7 @@ from typing import Final
 from contracts.wire import signatures
 
 SECRET_BYTES: Final = 32
+OPERATOR_FILE: Final = "operator.json"
 _OTHERS: Final = 0o077
 
 
@@ -92,10 +93,15 @@ class Keys:
         """The 32-byte public key that belongs to `seed(use)`."""
         return signatures.public_key_of(self.seed(use))
 
+    def operator_file(self) -> Path:
+        """Where whoever installed the platform finds the first operator's credentials."""
+        self.operator()
+        return self.folder / OPERATOR_FILE
+
     def operator(self) -> Credentials:
         """The first operator's OAuth client, for whoever installed the platform to read from `operator.json`."""
         made = json.dumps({"client_id": "operator", "client_secret": self._random_text()}, indent=2)
-        content = json.loads(self._content("operator.json", made + "\n"))
+        content = json.loads(self._content(OPERATOR_FILE, made + "\n"))
         return Credentials(content["client_id"], content["client_secret"])
 
     def broker(self) -> Credentials:

@@ -63,7 +63,7 @@ def configure_logging(stream: TextIO | None = None, *, level: int = logging.INFO
     root.handlers[:] = [handler]
     root.setLevel(level)
     # What these say of each start and each connection is of no use to anybody.
-    for library in ("alembic", "amqtt", "transitions"):
+    for library in ("alembic", "amqtt", "httpx", "transitions"):
         logging.getLogger(library).setLevel(max(level, logging.WARNING))
     structlog.configure(
         processors=[

@@ -18,6 +18,7 @@ from services.keys import Use
 from services.ledger import verify as verification
 from services.ledger.client import Outcome, Recorded
 from services.ledger.local import LocalLedger
+from services.ledger.notes import KeyType, vkey
 from services.ledger.queries import Queries
 from services.ledger.writer import Writer
 from services.setaside import quarantine, tallies
@@ -64,6 +65,10 @@ class Rehearsal(Platform):
         return PlatformKeys(
             receipts=(self.keys.public_key(Use.RECEIPTS),), commands=(self.keys.public_key(Use.COMMANDS),)
         )
+
+    def log_key(self) -> str:
+        """The log's vkey, as an operator hands it to its members."""
+        return vkey(self.settings.ledger_origin, KeyType.ED25519, self.keys.public_key(Use.LOG))
 
     def is_ready(self) -> bool:
         """Does every check of `/readyz` pass?"""

@@ -1,11 +1,10 @@
 """What the `sparks` command shows: progress bars on standard error, summaries on standard output.
 
-Owns the presentation of the demo, the replay, a verification and a serving process. Computes nothing that it shows.
+Owns the presentation of the replay, a verification and a serving process. Computes nothing that it shows.
 """
 
 import json
 import logging
-import shutil
 import signal
 import sys
 import tempfile
@@ -28,21 +27,12 @@ from services.member.program import parts, status
 from services.observability import configure_logging
 from services.rehearsal import Rehearsal
 from services.settings import Settings
-from services.upkeep import back_up, require_same_schema, restore, simulate, verify
+from services.upkeep import back_up, restore, simulate, verify
 
-DISK_BYTES_MIN: Final = 200_000_000
 PROBE_BYTES: Final = 1_000_000
 """A disk that does not take so many is full: SQLite writes a batch of entries in fewer."""
 WIDE: Final = 140
 """Columns of a table that nobody looks at on a terminal."""
-OUTCOMES: Final = {
-    "accepted": "earned what it is worth",
-    "refused": "on the ledger, for nothing",
-    "quarantined": "set aside for people",
-    "duplicate": "known already",
-    "void": "declared lost by the unit",
-    "waiting": "until its turn or time comes",
-}
 IN_ONE_PROCESS: Final = {"database_url": None, "broker_url": None, "ledger_url": None}
 """The demo and a replay stand alone, whatever the settings say of a deployed platform."""
 
@@ -58,100 +48,6 @@ class ReplayChoices:
     first: date | None
     last: date | None
     export: Path | None
-
-
-# The demo
-
-
-def show_demo(settings: Settings, *, homes: int, days: int, pace: float | None, once: bool, as_json: bool) -> bool:
-    """Run the demo, print its summary, and serve on unless `once`; did all go as it should?"""
-    from services import demo
-
-    folder = settings.data_dir / "demo"
-    clock = SimulatedClock(demo.first_moment_s())
-    chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS})
-    configure_logging(level=logging.ERROR)
-    with _full_disk_named(folder), Rehearsal(chosen, clock, on_open=lambda: _make_room(folder)) as platform:
-        with bars() as show:
-            summary = demo.demo(platform, homes=homes, days=days, folder=folder / "units", pace=pace, on_progress=show)
-        clock.run()
-        _print_demo(summary, as_json)
-        if not once:
-            _say(f"Serving on {platform.base_url} (API docs at {platform.base_url}/docs) until Ctrl-C.")
-            _wait_for_the_end()
-    return bool(summary["ledger"]["verified"]) and "refund" in summary["purchase"]
-
-
-def _make_room(folder: Path) -> None:
-    """Keep what an earlier demo left, as `demo.previous`; what another version left is not touched."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(folder.parent).free < DISK_BYTES_MIN:
-        raise OSError(28, "no space", str(folder.parent))
-    if folder.exists():
-        require_same_schema(folder)
-        previous = folder.with_suffix(".previous")
-        if previous.exists():
-            shutil.rmtree(previous)
-        folder.rename(previous)
-
-
-@contextmanager
-def _full_disk_named(folder: Path) -> Iterator[None]:
-    """Have a failure for want of space say so: a caller over HTTP, for one, is told only that it failed.
-
-    Raises OSError instead of what happened if `folder` takes no more.
-    """
-    try:
-        yield
-    except Exception:
-        if folder.exists():
-            with tempfile.TemporaryFile(dir=folder) as file:
-                file.write(bytes(PROBE_BYTES))
-        raise
-
-
-def _print_demo(summary: dict[str, Any], as_json: bool) -> None:
-    console = Console(stderr=as_json, highlight=False)
-    energy = summary["energy_wh"]
-    console.print(_table("Packs: signed readings", list(_pack_lines(summary["packs"]))))
-    kwh = [(name.removesuffix("_wh"), f"{wh / 1_000:,.1f} kWh") for name, wh in energy.items()]
-    console.print(_table("Energy", kwh))
-    sparks = [(rule, _sparks(micro_sparks)) for rule, micro_sparks in summary["micro_sparks"].items()]
-    total = sum(summary["micro_sparks"].values())
-    console.print(_table("Sparks minted, by rule", [*sparks, ("total", _sparks(total))]))
-    console.print(_table("Carbon avoided (an estimate)", [("CO2e", f"{summary['avoided_mg_co2e'] / 1e6:,.1f} kg")]))
-    console.print(_table("One purchase", list(_purchase_lines(summary["purchase"]))))
-    ledger = summary["ledger"]
-    is_verified = "verified" if ledger["verified"] else "NOT VERIFIED"
-    console.print(_table("Ledger", [("entries", f"{ledger['size']:,}"), ("executed again", is_verified)]))
-    console.print(f"root hash {ledger['root']}", soft_wrap=True)
-    if as_json:
-        sys.stdout.write(json.dumps(summary) + "\n")
-        sys.stdout.flush()
-
-
-def _pack_lines(packs: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What was sent, and what became of each message; the lines below `received` add up to it."""
-    yield "sent by the homes", f"{packs['sent']:,}"
-    yield "received (some were sent again)", f"{packs.get('received', 0):,}"
-    for outcome, meaning in OUTCOMES.items():
-        yield f"  {outcome}: {meaning}", f"{packs.get(outcome, 0):,}"
-        for reason, n in packs.get(f"{outcome}_by_reason", {}).items():
-            yield f"      {reason}", f"{n:,}"
-
-
-def _purchase_lines(purchase: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    hold = purchase["hold"]
-    if hold["status"] == "declined":
-        yield "declined", hold["decline_reason"]
-        return
-    yield "balance before", _sparks(purchase["before"]["balance_micro_sparks"])
-    yield f"hold of ${hold['amount_cents'] / 100:.2f}", f"{_sparks(hold['micro_sparks'])} ({hold['status']})"
-    captured = purchase["capture"]
-    yield "capture", f"{_sparks(captured['micro_sparks'])} ({captured['status']})"
-    refund = purchase["refund"]
-    yield f"refund of ${refund['refunded_cents'] / 100:.2f}", f"{_sparks(refund['refunded_micro_sparks'])} back"
-    yield "balance after", _sparks(purchase["after"]["balance_micro_sparks"])
 
 
 # The replay
@@ -171,11 +67,11 @@ def show_replay(settings: Settings, choices: ReplayChoices, *, as_json: bool) ->
     to_s = rows.local_midnight_s(last + timedelta(days=1)) if last else 2**62
     measured = replay.between(measured, from_s=from_s, to_s=to_s)
     for unreadable in replay.unreadable_rows(measured):
-        _say(f"{unreadable.file}:{unreadable.line}: {unreadable.reason}")
+        say(f"{unreadable.file}:{unreadable.line}: {unreadable.reason}")
     with _temporary_folder(settings.data_dir) as folder, bars() as show:
         chosen = settings.model_copy(update={"data_dir": folder, **IN_ONE_PROCESS, "http_port": 0, "mqtt_port": 0})
         clock = SimulatedClock(replay.first_moment_s(measured))
-        with _full_disk_named(folder), Rehearsal(chosen, clock) as platform:
+        with full_disk_named(folder), Rehearsal(chosen, clock) as platform:
             replayed = replay.replay(
                 platform,
                 measured,
@@ -197,14 +93,14 @@ def _print_replay(summary: dict[str, Any], as_json: bool) -> None:
     for home in summary["homes"]:
         refused = ", ".join(f"{reason} {n}" for reason, n in {**home["refused"], **home["quarantined"]}.items())
         kwh = [f"{home[flow] / 1_000:,.1f}" for flow in ("pv_wh", "load_wh", "import_wh", "export_wh")]
-        sparks = _sparks(sum(home["micro_sparks"].values()))
+        sparks = in_sparks(sum(home["micro_sparks"].values()))
         counts = [str(home["packs"]), str(home["intervals"]), refused or "0", str(home["unreadable"])]
         table.add_row(home["home"], *counts, *kwh, sparks)
     console = Console(stderr=as_json, highlight=False)
     Console(stderr=as_json, highlight=False, width=None if console.is_terminal else WIDE).print(table)
     ledger = summary["ledger"]
     verified = "verified" if ledger["verified"] else "NOT VERIFIED"
-    _say(f"{ledger['size']} entries, root {ledger['root']}, {verified}")
+    say(f"{ledger['size']} entries, root {ledger['root']}, {verified}")
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")
         sys.stdout.flush()
@@ -223,8 +119,8 @@ def serve(settings: Settings, service: str) -> None:
     configure_logging()
     services = frozenset(Service) if service == "all" else frozenset({Service.named(service)})
     with Platform(settings, SystemClock(), services=services) as platform:
-        _say(f"{service} on {platform.base_url}")
-        _wait_for_the_end()
+        say(f"{service} on {platform.base_url}")
+        wait_for_the_end()
 
 
 def serve_member(settings: Settings) -> None:
@@ -235,18 +131,18 @@ def serve_member(settings: Settings) -> None:
         parts(settings, SystemClock()) as member,
         served(member.app, listening),
     ):
-        _say(f"member {settings.member_id} on http://{settings.http_host}:{listening.getsockname()[1]}")
-        _wait_for_the_end()
+        say(f"member {settings.member_id} on http://{settings.http_host}:{listening.getsockname()[1]}")
+        wait_for_the_end()
 
 
 def show_member(settings: Settings, *, as_json: bool) -> bool:
     """Print how far a member's copy is and what disagreed; return whether nothing did."""
     found = status(settings)
     behind = "the operator does not answer" if found["behind"] is None else f"{found['behind']} behind"
-    _say(f"{found['size']} entries executed, {behind}; {found['cosigned_size']} co-signed")
+    say(f"{found['size']} entries executed, {behind}; {found['cosigned_size']} co-signed")
     disagreements: Any = found["disagreements"]
     for one in disagreements:
-        _say(f"entry {one['index']}: {one['what']}: {one['ours']} here, {one['theirs']} at {one['source']}")
+        say(f"entry {one['index']}: {one['what']}: {one['ours']} here, {one['theirs']} at {one['source']}")
     if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
     return not disagreements
@@ -257,10 +153,10 @@ def show_verification(settings: Settings, *, as_json: bool) -> bool:
     with bars() as show:
         report = verify(settings, lambda done, total: show("re-executing", done, total))
     for finding in report["findings"]:
-        _say(f"entry {finding['index']}: {finding['table']}: {finding['what']}")
-    _say(f"{report['size']} entries, root {report['root']}: {'verified' if report['verified'] else 'DIFFERS'}")
+        say(f"entry {finding['index']}: {finding['table']}: {finding['what']}")
+    say(f"{report['size']} entries, root {report['root']}: {'verified' if report['verified'] else 'DIFFERS'}")
     if report["taken_as_committed"]:
-        _say(f"{report['taken_as_committed']} of them taken as committed: erased, or reading what an erased one wrote")
+        say(f"{report['taken_as_committed']} of them taken as committed: erased, or reading what an erased one wrote")
     if as_json:
         sys.stdout.write(json.dumps(report) + "\n")
     return bool(report["verified"])
@@ -283,11 +179,11 @@ def show_receipt(file: Path, keys: Path | None, *, as_json: bool) -> bool:
     except NoReceipt as error:
         raise NoReceipt(f"{file}: {error}") from None
     except Untrue as error:
-        _say(f"DOES NOT HOLD: {error}")
+        say(f"DOES NOT HOLD: {error}")
         report: dict[str, Any] = {"verified": False, "wrong": str(error)}
     else:
         for sentence in verified.sentences:
-            _say(sentence)
+            say(sentence)
         report = {
             "verified": True,
             "index": verified.index,
@@ -332,7 +228,7 @@ def show_simulation(settings: Settings, choices: SimulationChoices, *, as_json: 
     document = simulated.document()
     _print_simulation(document, as_json)
     for path in draw(simulated, choices.plots) if choices.plots else ():
-        _say(f"{path}")
+        say(f"{path}")
     if choices.result:
         choices.result.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if as_json:
@@ -362,15 +258,15 @@ def _print_simulation(document: dict[str, Any], as_json: bool) -> None:
         }
     for name, said in groups.items():
         counts = [f"{said[count]:,}" for count in ("homes", "gain", "lose", "same")]
-        homes.add_row(name, *counts, _sparks(said["gained_micro_sparks"]), _sparks(said["lost_micro_sparks"]))
+        homes.add_row(name, *counts, in_sparks(said["gained_micro_sparks"]), in_sparks(said["lost_micro_sparks"]))
     console.print(homes)
     spread = document["change_micro_sparks_by_percentile"]
-    console.print(_table("Change of a home, by percentile", [(name, _sparks(n)) for name, n in spread.items()]))
+    console.print(two_columns("Change of a home, by percentile", [(name, in_sparks(n)) for name, n in spread.items()]))
     console.print(f"contract set {document['contracts']['proposed']}\nresult {document['result_sha256']}")
 
 
 def _add_change(table: Table, name: str, before: int, after: int, *, unit: str = " sparks") -> None:
-    shown = [_sparks(n).removesuffix(" sparks") + unit for n in (before, after, after - before)]
+    shown = [in_sparks(n).removesuffix(" sparks") + unit for n in (before, after, after - before)]
     table.add_row(name.replace("_", " "), *shown)
 
 
@@ -378,7 +274,7 @@ def show_backup(settings: Settings, path: Path, keys: Path | None, *, as_json: b
     """Back up the ledger of these settings; print what the backup is of."""
     with bars() as show:
         said = back_up(settings, path, keys, show)
-    _say(f"{path}: {said['origin']}, {said['size']} entries, root {said['root']}")
+    say(f"{path}: {said['origin']}, {said['size']} entries, root {said['root']}")
     if as_json:
         sys.stdout.write(json.dumps(said) + "\n")
 
@@ -387,12 +283,27 @@ def show_restore(settings: Settings, path: Path, published: list[str], *, as_jso
     """Restore a ledger into the empty database of these settings; print what is there now."""
     with bars() as show:
         said = restore(settings, path, published, show)
-    _say(f"{said['origin']}, {said['size']} entries, root {said['root']}: restored and verified")
+    say(f"{said['origin']}, {said['size']} entries, root {said['root']}: restored and verified")
     if as_json:
         sys.stdout.write(json.dumps(said) + "\n")
 
 
 # How things look
+
+
+@contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Have a failure for want of space say so: a caller over HTTP, for one, is told only that it failed.
+
+    Raises OSError instead of what happened if `folder` takes no more.
+    """
+    try:
+        yield
+    except Exception:
+        if folder.exists():
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(PROBE_BYTES))
+        raise
 
 
 @contextmanager
@@ -417,14 +328,15 @@ def _temporary_folder(data_dir: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _wait_for_the_end() -> None:
+def wait_for_the_end() -> None:
     """Until SIGTERM; Ctrl-C ends it as KeyboardInterrupt."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     ended.wait()
 
 
-def _table(title: str, rows: list[tuple[str, str]]) -> Table:
+def two_columns(title: str, rows: list[tuple[str, str]]) -> Table:
+    """A table of names and what is said of each."""
     table = Table(title=title, show_header=False, title_justify="left", min_width=60)
     table.add_column(min_width=28)
     table.add_column(justify="right")
@@ -433,11 +345,13 @@ def _table(title: str, rows: list[tuple[str, str]]) -> Table:
     return table
 
 
-def _sparks(micro_sparks: int) -> str:
+def in_sparks(micro_sparks: int) -> str:
+    """An amount for people, cut to hundredths."""
     whole, rest = divmod(abs(micro_sparks), 1_000_000)
     return f"{'-' if micro_sparks < 0 else ''}{whole:,}.{rest // 10_000:02d} sparks"
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """A line on standard error."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()

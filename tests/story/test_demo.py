@@ -1,5 +1,6 @@
 """`sparks demo` as a newcomer runs it."""
 
+import json
 import signal
 import socket
 import sqlite3
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from benchmarks.servers import free_port
+from tests.services.ledger.takeover import wait_until
 from tests.story.commands import command, environment, json_of, sparks
 
 SOON_S = 12
@@ -23,7 +25,9 @@ def ports() -> dict[str, str]:
 
 
 def test_a_day_of_four_homes_ends_with_a_summary_that_adds_up(tmp_path: Path) -> None:
-    summary = json_of(sparks(tmp_path / "data", "demo", "--homes", 4, "--once", "--json", settings=ports()))
+    summary = json_of(
+        sparks(tmp_path / "data", "demo", "--homes", 4, "--members", 0, "--once", "--json", settings=ports())
+    )
 
     packs, energy, purchase = summary["packs"], summary["energy_wh"], summary["purchase"]
     assert packs["sent"] == 4 * 288
@@ -42,8 +46,21 @@ def test_a_day_of_four_homes_ends_with_a_summary_that_adds_up(tmp_path: Path) ->
     assert summary["ledger"]["verified"] is True
 
 
+def test_its_members_execute_all_of_it_again_and_their_signatures_make_it_final(tmp_path: Path) -> None:
+    summary = json_of(sparks(tmp_path / "data", "demo", "--homes", 2, "--once", "--json", settings=ports()))
+
+    size, members = summary["ledger"]["size"], summary["members"]
+    assert [copy["role"] for copy in members["copies"]] == ["utility", "regulator", "auditor"]
+    assert [(copy["executed"], copy["cosigned"], copy["disagreements"]) for copy in members["copies"]] == 3 * [
+        (size, size, [])
+    ]
+    signed = ["auditor.example/all", "lakeshore.example/all", "regulator.example/all"]
+    assert members["finality"] == {"size": size, "quorum": 2, "cosigned_by": signed, "final": True}
+    assert members["agree"]
+
+
 def test_it_can_be_repeated_comes_to_the_same_and_keeps_what_was(tmp_path: Path) -> None:
-    words = ("demo", "--homes", 1, "--once", "--json")
+    words = ("demo", "--homes", 1, "--members", 0, "--once", "--json")
     first = json_of(sparks(tmp_path / "data", *words, settings=ports()))
     second = json_of(sparks(tmp_path / "data", *words, settings=ports()))
 
@@ -52,26 +69,48 @@ def test_it_can_be_repeated_comes_to_the_same_and_keeps_what_was(tmp_path: Path)
     assert (tmp_path / "data" / "demo.previous" / "sparks.db").exists()
 
 
-def test_it_serves_on_until_ctrl_c_and_then_ends_cleanly_and_soon(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fate", [signal.SIGINT, signal.SIGKILL])
+def test_it_serves_on_until_it_is_ended_cleanly_or_not_and_its_members_end_with_it(
+    tmp_path: Path, fate: signal.Signals
+) -> None:
     settings = ports()
-    process = subprocess.Popen(
-        command("demo", "--homes", 1),
+    with subprocess.Popen(
+        command("demo", "--homes", 1, "--members", 1, "--json"),
         env=environment(tmp_path / "data", settings),
         cwd=tmp_path,
         stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "until Ctrl-C" in line:
-            break
-    docs = httpx.get(f"http://127.0.0.1:{settings['SPARKS_HTTP_PORT']}/docs")
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=SOON_S)
+    ) as process:
+        try:
+            assert process.stdout is not None
+            summary = json.loads(process.stdout.readline())
+            (copy,) = summary["members"]["copies"]
+            docs = httpx.get(f"http://127.0.0.1:{settings['SPARKS_HTTP_PORT']}/docs")
+            status = in_folder(tmp_path / "data" / "demo" / "members" / copy["member_id"], "member", "status", "--json")
+            process.send_signal(fate)
+            _, rest = process.communicate(timeout=SOON_S)
+        finally:
+            process.kill()
 
     assert docs.status_code == 200
-    assert (process.returncode, "Traceback" in rest) == (130, False)
+    assert json_of(status)["behind"] == 0
+    assert (process.returncode, "Traceback" in rest) == (130 if fate is signal.SIGINT else -fate, False)
+    wait_until(lambda: not answers(copy["url"]))
+
+
+def in_folder(folder: Path, *words: object) -> "subprocess.CompletedProcess[str]":
+    """What a person gets who goes to a folder and runs `sparks` with no settings of their own."""
+    inherited = environment(folder, {})
+    del inherited["SPARKS_DATA_DIR"]
+    return subprocess.run(command(*words), env=inherited, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=2).is_success
+    except httpx.TransportError:
+        return False
 
 
 @pytest.mark.parametrize("name", ["SPARKS_HTTP_PORT", "SPARKS_MQTT_PORT"])
@@ -87,7 +126,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path, name: str) -> None:
 
 
 def test_data_of_another_version_is_one_clear_line_and_left_as_it_was(tmp_path: Path) -> None:
-    json_of(sparks(tmp_path / "data", "demo", "--homes", 1, "--once", "--json", settings=ports()))
+    json_of(sparks(tmp_path / "data", "demo", "--homes", 1, "--members", 0, "--once", "--json", settings=ports()))
     database = tmp_path / "data" / "demo" / "sparks.db"
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")

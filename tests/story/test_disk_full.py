@@ -18,7 +18,7 @@ from device_sim.people import CallFailed, Operator
 from services.keys import Keys
 from tests.story.commands import command, environment, json_of, sparks
 
-DEMO = ("demo", "--homes", 1, "--once", "--json")
+DEMO = ("demo", "--homes", 1, "--members", 0, "--once", "--json")
 LIMITED = "import os, resource, sys; n = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (n, n))"
 
 
