@@ -1,5 +1,5 @@
 # Everything a developer does here, on a machine with Python 3.11+ and make. Each target sets up what it needs.
-#   make demo    one simulated day of 25 homes, then the APIs on port 8000    ONCE=1 ends with the summary
+#   make demo    one simulated day of 25 homes and 3 members, then the APIs on port 8000    ONCE=1: only the summary
 #   make test    the tests, with real brokers and databases
 #   make check   style, types, and who may import whom
 #   make bench   measure this machine: packs and purchases per second

@@ -177,9 +177,7 @@ def _tell_what_to_try(platform: Rehearsal, members: Consortium) -> None:
     if not members.members:
         return
     sparks, folder = shlex.quote(os.path.abspath(sys.argv[0])), members.members[-1].settings.data_dir.resolve()
-    for line in (
-        "Try, in another terminal (docs/operations.md, Members in the demo, has more):",
-        f"  cd {shlex.quote(str(folder))} && {sparks} member status   # this member's own view",
-        f"  {sparks} member keys --url {platform.base_url}   # who the members are, and until when their keys are good",
-    ):
-        say(line)
+    say('Try, in another terminal (docs/operations.md, "Members in the demo", has tampering and a takeover):')
+    say(f"  {sparks} member keys --url {platform.base_url}")
+    say(f"  cd {shlex.quote(str(folder))} && {sparks} member status")
+    say(f"  cd {shlex.quote(str(folder))} && {sparks} ledger verify")

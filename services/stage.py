@@ -31,6 +31,8 @@ from services.upkeep import back_up, restore, simulate, verify
 
 PROBE_BYTES: Final = 1_000_000
 """A disk that does not take so many is full: SQLite writes a batch of entries in fewer."""
+FINDINGS_SHOWN_MAX: Final = 20
+"""One changed entry is found again in every checkpoint after it."""
 WIDE: Final = 140
 """Columns of a table that nobody looks at on a terminal."""
 IN_ONE_PROCESS: Final = {"database_url": None, "broker_url": None, "ledger_url": None}
@@ -152,8 +154,11 @@ def show_verification(settings: Settings, *, as_json: bool) -> bool:
     """Verify the ledger of these settings; print what was found, and return whether all is well."""
     with bars() as show:
         report = verify(settings, lambda done, total: show("re-executing", done, total))
-    for finding in report["findings"]:
+    findings = report["findings"]
+    for finding in findings[:FINDINGS_SHOWN_MAX]:
         say(f"entry {finding['index']}: {finding['table']}: {finding['what']}")
+    if len(findings) > FINDINGS_SHOWN_MAX:
+        say(f"and {len(findings) - FINDINGS_SHOWN_MAX} more: --json has them all")
     say(f"{report['size']} entries, root {report['root']}: {'verified' if report['verified'] else 'DIFFERS'}")
     if report["taken_as_committed"]:
         say(f"{report['taken_as_committed']} of them taken as committed: erased, or reading what an erased one wrote")

@@ -51,6 +51,18 @@ class Follower:
             on_page(copy.size, said.size)
         return said.size
 
+    def look_again(self, copy: Copyist, turn: int) -> None:
+        """Does the log still serve what was copied from it? One bundle and its tile each turn, all of them in turn."""
+        if not copy.size:
+            return
+        n = turn % -(-copy.size // TILE_WIDTH)
+        ours, theirs = copy.tile(0, n), self._log.tile(0, n, size=copy.size)
+        for index in range(first_entry(0, n), min(first_entry(0, n + 1), copy.size)):
+            here, there = _leaf(lambda *_: ours, index).hex(), _leaf(lambda *_: theirs, index).hex()
+            if here != there:
+                _stop(index, "tiles", "the leaf that was copied is another now", here, there)
+        _Leaves(self._log, copy.tile, copy.size).entry(first_entry(0, n))
+
     def compare(self, copy: Copyist, peer: Log) -> None:
         """Is what another member was shown the log that we were shown? Only what both have is compared."""
         said = self._opened(peer.checkpoint(), copy.size)

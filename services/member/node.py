@@ -167,11 +167,16 @@ class Node:
             offered, self._offered = self._offered, []
         copy.keep_lease()
         if not self.memory.standing():
-            for note in (*offered, None):
+            for note in offered:
                 self._try(self._operator_url, partial(self._follow, copy, note))
+            self._try(self._operator_url, partial(self._follow_and_look_again, copy))
         self._try(self._operator_url, self._tell)
         for peer in self._peers():
             self._try(peer.base_url, partial(self._follower.compare, copy, peer))
+
+    def _follow_and_look_again(self, copy: Copyist) -> None:
+        self._follow(copy, None)
+        self._follower.look_again(copy, self._rounds)
 
     def _follow(self, copy: Copyist, note: bytes | None) -> None:
         self._reached = False

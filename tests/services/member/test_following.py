@@ -92,6 +92,27 @@ def test_bytes_changed_on_the_way_are_refused(books: Books, sqlite_url: str, fil
         assert own.offer(books.queries.checkpoint()).status_code == 422
 
 
+@pytest.mark.parametrize("file", ["log/tile/entries/", "log/tile/0/"])
+def test_what_was_copied_and_is_served_otherwise_now_is_noticed_though_nothing_is_added(
+    books: Books, sqlite_url: str, file: str
+):
+    proxy = Proxy("")
+    with (
+        operator(books) as proxy.upstream,
+        serving_routers(proxy.router()) as between,
+        member(sqlite_url, between) as own,
+    ):
+        own.round()
+        assert own.node.memory.standing() == []
+
+        proxy.change = lambda path, body: body.replace(body[-40:-8], bytes(32), 1) if path.startswith(file) else body
+        own.round()
+
+        (found,) = own.node.memory.standing()
+        assert found.difference.ours != found.difference.theirs
+        assert own.offer(books.queries.checkpoint()).status_code == 422
+
+
 @pytest.mark.parametrize("dropped", [False, True])
 def test_a_history_that_is_rewritten_is_refused_at_its_first_other_entry(
     books: Books, tmp_path: Path, sqlite_url: str, dropped: bool
