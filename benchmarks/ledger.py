@@ -14,7 +14,7 @@ from benchmarks.passage import start_s
 from benchmarks.servers import postgres
 from benchmarks.stand import StandFailed
 from benchmarks.watch import percentile_ms
-from contracts import accounts, commands, programmes, state
+from contracts import accounts, commands, state
 from contracts.commands import ClaimUnit, Command, DepositReserve, EnrollCustomer, Request
 from contracts.effects import Asset
 from contracts.wire import packs, signatures
@@ -54,7 +54,7 @@ def bench(*, units: int, packs_each: int, on_progress: Progress) -> dict[str, An
             append_s = time.perf_counter() - began_s
         finally:
             writer.stop()
-        queries = Queries(engine, programmes.load())
+        queries = Queries(engine)
         figures = {
             "entries": queries.head().size,
             "append_per_s": round(len(messages) / append_s),

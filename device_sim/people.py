@@ -44,6 +44,13 @@ class Caller(ABC):
         """GET; the JSON of the answer."""
         return self._call("GET", path, params=query)
 
+    def fetch(self, path: str) -> bytes:
+        """GET what is open to all; the bytes of the answer."""
+        response = self._send("GET", path, {})
+        if not response.is_success:
+            _json(f"GET {path}", response)
+        return response.content
+
     def post(self, path: str, body: dict[str, Any] | None = None, *, key: str | None = None) -> Any:
         """POST under an Idempotency-Key (a fresh one unless given); the JSON of the answer."""
         headers = {"Idempotency-Key": f'"{key or uuid.uuid4()}"'}

@@ -296,15 +296,23 @@ def verify_receipt(
     keys: Annotated[
         Path | None, typer.Option(help="The keys to believe, as /log/keys serves them; else the receipt's own.")
     ] = None,
+    contracts: Annotated[
+        Path | None, typer.Option(help="Another contract set, as `sparks contract fetch` wrote it.")
+    ] = None,
+    contract_version: Annotated[
+        str, typer.Option(help="The version of that set, hex: it is code, and runs here only if this is its hash.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Check a receipt offline, with public keys only: signatures, commitments, its place, the award to the integer.
 
-    Exit code 1, and the first thing that does not hold, if anything does not.
+    An award that was decided by other contracts than this program's is not computed again, unless you bring them.
+    Other parameters of the same code are in the receipt. Exit code 1, and the first thing that does not hold, if
+    anything does not.
     """
     from services.stage import show_receipt
 
-    if not show_receipt(file, keys, as_json=as_json):
+    if not show_receipt(file, keys, contracts, contract_version, as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -32,6 +32,20 @@ def propose(
     put_forward(url, operator, activation(params, simulation), "", None)
 
 
+@contract_app.command("fetch")
+@reported
+def fetch(
+    version: Annotated[str, typer.Argument(help="The set's version in hex, whole, as `sparks contract status` shows.")],
+    file: Annotated[Path, typer.Argument(help="Where its files are written, as one CBOR map of path to bytes.")],
+    url: Url = URL,
+) -> None:
+    """Fetch a contract set that is or was active, and write it down if its hash is right. Nothing is executed."""
+    from services.proposing import contract_files
+
+    file.write_bytes(contract_files(url, version))
+    typer.echo(f"{file}: contract set {version}", err=True)
+
+
 @contract_app.command("status")
 @reported
 def status(url: Url = URL, as_json: Json = False) -> None:

@@ -15,7 +15,6 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from contracts import programmes
 from services import database
 from services.broker.accounts import BrokerAccounts, Login, TableAccounts
 from services.broker.embedded import EmbeddedBroker
@@ -198,7 +197,7 @@ class Platform(AbstractContextManager["Platform"]):
 
     def _start_collecting(self, queries: Queries, writer: Writer) -> None:
         log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, self.keys.public_key(Use.LOG))
-        members = Members(queries, programmes.load(PROGRAMME), self.clock.now_s)
+        members = Members(queries, self.clock.now_s)
         collector = Collector(self.engine, queries, members, log_key, may_ask=writer.is_writing)
         collector.start()
         self._stack.callback(collector.stop)
@@ -222,7 +221,6 @@ class Platform(AbstractContextManager["Platform"]):
                 origin=self.settings.ledger_origin,
                 receipts_seed=self.keys.seed(Use.RECEIPTS),
                 commands_seed=self.keys.seed(Use.COMMANDS),
-                programme=PROGRAMME,
             ),
             metrics=metrics,
             client_id=client_id,

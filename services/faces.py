@@ -9,7 +9,6 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from contracts import programmes
 from contracts.approvals import COSIGN
 from contracts.state import Member
 from contracts.wire.receipts import Instruction
@@ -17,6 +16,7 @@ from services import api_docs, database, problems
 from services.broker.accounts import BrokerAccounts, TableAccounts
 from services.broker.mosquitto import ControlFailed
 from services.clock import Clock, SystemClock
+from services.contract_sets import CarriedSets
 from services.customers.departures import Departures
 from services.customers.passwords import Passwords
 from services.customers.router import customers_router
@@ -74,7 +74,7 @@ class Service(StrEnum):
 
 def queries_of(engine: Engine) -> Queries:
     """The read side of the ledger in this database."""
-    return Queries(engine, programmes.load(PROGRAMME))
+    return Queries(engine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +126,10 @@ class Faces:
     def _routers(self, services: frozenset[Service]) -> Iterator[APIRouter]:
         tokens = Tokens(self.keys.seed(Use.TOKENS), clock=self.clock, engine=self.engine)
         log_key = VerifierKey(self.settings.ledger_origin, KeyType.ED25519, self.keys.public_key(Use.LOG))
+        sets = CarriedSets(self.ledger.stored)
         if Service.LEDGER in services:
             queries = queries_of(self.engine)
-            members = Members(queries, programmes.load(PROGRAMME), self.clock.now_s)
+            members = Members(queries, self.clock.now_s)
             yield log_router(queries, log_key, now_s=self.clock.now_s, members=members)
             # Members live on their machines' clocks, also beside a platform whose clock is simulated.
             given = Deliveries(self.engine, self.settings.ledger_origin, SystemClock(), members.access_of)
@@ -142,20 +143,19 @@ class Faces:
                 clock=self.clock,
                 tokens=tokens,
                 keys=self.keys,
-                programme=programmes.load(PROGRAMME),
+                sets=sets,
                 passwords=Passwords(),
                 keys_of=lambda note: keyring.naming(log_key, note, self._member_keys()).text(),
                 departures=self.departures(),
                 origin=self.settings.ledger_origin,
             )
         if Service.GATEWAY in services:
-            final_above_cents = programmes.load(PROGRAMME).final_above_cents
-            yield authorizations_router(ledger=self.ledger, tokens=tokens, final_above_cents=final_above_cents)
+            yield authorizations_router(ledger=self.ledger, tokens=tokens, programme=sets.read_programme)
         if Service.OPERATIONS in services:
             clients = Clients(self.engine, self.keys)
             yield oauth_router(tokens=tokens, clients=clients)
             yield well_known_router(keys=self.keys)
-            yield operations_router(self._office(tokens, clients))
+            yield operations_router(self._office(tokens, clients, sets))
 
     def _member_keys(self) -> Iterator[VerifierKey]:
         """Every key that any member co-signed with, past ones too: their signatures still hold."""
@@ -164,7 +164,7 @@ class Faces:
                 if key.use == COSIGN:
                     yield VerifierKey(key.name, KeyType.COSIGNATURE, key.public_key)
 
-    def _office(self, tokens: Tokens, clients: Clients) -> Office:
+    def _office(self, tokens: Tokens, clients: Clients, sets: CarriedSets) -> Office:
         return Office(
             engine=self.engine,
             ledger=self.ledger,
@@ -175,7 +175,7 @@ class Faces:
             answers=Answers(self.engine, self.clock),
             accounts=self.accounts or TableAccounts(self.engine),
             instruct=self._instruct,
-            programme=programmes.load(PROGRAMME),
+            sets=sets,
         )
 
     def _instruct(self, told: Sequence[Instruction]) -> None:

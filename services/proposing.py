@@ -94,6 +94,15 @@ def activation(params: Path | None, simulation: Path | None) -> dict[str, Any]:
     return body | {"version": tried, "simulation": digest}
 
 
+def contract_files(url: str, version: str) -> bytes:
+    """The files of a contract set, tested against its version (hex). Raises NothingToSign, CallFailed."""
+    with closing(Anyone(url)) as caller:
+        files = caller.fetch(f"/v1/contracts/{version}")
+    if contract_sets.version_of(files).hex() != version:
+        raise NothingToSign(f"what the platform gives as contract set {version[:12]} hashes to another version")
+    return files
+
+
 def signed_bytes(proposal: dict[str, Any]) -> bytes:
     """The bytes that a proposal asks to sign; raises NothingToSign."""
     data = bytes_of(str(proposal.get("to_sign", "")))

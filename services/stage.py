@@ -167,8 +167,14 @@ def show_verification(settings: Settings, *, as_json: bool) -> bool:
     return bool(report["verified"])
 
 
-def show_receipt(file: Path, keys: Path | None, *, as_json: bool) -> bool:
-    """Verify a receipt, print what holds in sentences, and return whether all does. Raises NoReceipt, OSError."""
+def show_receipt(
+    file: Path, keys: Path | None, contracts: Path | None, contract_version: str, *, as_json: bool
+) -> bool:
+    """Verify a receipt, print what holds in sentences, and return whether all does. Raises NoReceipt, OSError.
+
+    contracts  files of a contract set to execute besides this program's own, if their hash is `contract_version`
+    """
+    from services import contract_sets
     from services.receipts import keyring, verification
     from services.receipts.verification import NoReceipt, Untrue
 
@@ -179,8 +185,11 @@ def show_receipt(file: Path, keys: Path | None, *, as_json: bool) -> bool:
         given = json.loads(_read(file))
     except (ValueError, RecursionError):
         raise NoReceipt(f"{file}: not JSON") from None
+    offered = contracts.read_bytes() if contracts else None
+    if offered is not None and contract_sets.version_of(offered).hex() != contract_version.lower():
+        raise NoReceipt(f"{contracts}: not contract set {contract_version or '(say which: --contract-version)'}")
     try:
-        verified = verification.verify(given, trusted)
+        verified = verification.verify(given, trusted, offered)
     except NoReceipt as error:
         raise NoReceipt(f"{file}: {error}") from None
     except Untrue as error:

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 from sqlalchemy import Engine
 
-from contracts import programmes
 from services import contract_sets, database, simulation
 from services.broker.mosquitto import UNIT_ACCESS, first_config
 from services.clock import SystemClock
@@ -62,9 +61,7 @@ def simulate(
     files = None if parameters is not None else contract_sets.own_files(PROGRAMME)
     engine = _engine_of(settings)
     try:
-        return simulation.simulate(
-            engine, programmes.load(PROGRAMME), span, on_progress, parameters=parameters, files=files
-        )
+        return simulation.simulate(engine, span, on_progress, parameters=parameters, files=files)
     finally:
         engine.dispose()
 

@@ -112,7 +112,12 @@ class Programme:
 
 def parse(text: str) -> Programme:
     """Read a programme from the text of its TOML file; a missing or unknown name raises."""
-    raw: dict[str, Any] = tomllib.loads(text)
+    return read(tomllib.loads(text))
+
+
+def read(tables: Mapping[str, Any]) -> Programme:
+    """A programme from the tables of its TOML file; a missing or unknown name raises."""
+    raw = dict(tables)
     offsets = raw.pop("offsets")
     spending = {level: SpendingLimit(**limit) for level, limit in raw.pop("spending").items()}
     hours = {season: _hours(spans) for season, spans in raw.pop("hours").items()}

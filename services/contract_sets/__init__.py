@@ -5,7 +5,30 @@ state) nor whether it should be: nothing here may be called with files that no g
 them out on one's own machine.
 """
 
+from services.contract_sets.carried import CarriedSets
 from services.contract_sets.loading import UnusableBundle
-from services.contract_sets.sets import ContractSet, NotInThisSet, load, opening, own, own_files, with_parameters
+from services.contract_sets.sets import (
+    ContractSet,
+    NotInThisSet,
+    load,
+    opening,
+    own,
+    own_files,
+    parameters_of,
+    version_of,
+    with_parameters,
+)
 
-__all__ = ["ContractSet", "NotInThisSet", "UnusableBundle", "load", "opening", "own", "own_files", "with_parameters"]
+__all__ = [
+    "CarriedSets",
+    "ContractSet",
+    "NotInThisSet",
+    "UnusableBundle",
+    "load",
+    "opening",
+    "own",
+    "own_files",
+    "parameters_of",
+    "version_of",
+    "with_parameters",
+]

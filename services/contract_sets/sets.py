@@ -1,19 +1,39 @@
 """`ContractSet`: what the ledger uses of a set of contracts, whichever version it is."""
 
+import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final
 
-from contracts import accounts, bundle, derivation, effects, evidence, execute, programmes, state
+from contracts import (
+    accounts,
+    bundle,
+    derivation,
+    effects,
+    evidence,
+    execute,
+    explanation,
+    memory,
+    programmes,
+    recording,
+    state,
+)
 from contracts import commands as own_commands
 from contracts.commands import OpenLedger, Request
+from contracts.programmes import Programme
 from contracts.wire import cbor
 from services.contract_sets.loading import ROOT, UnusableBundle, load_modules
 
 SETS_MAX: Final = 8
 """Sets kept once loaded; a ledger rarely has as many."""
-_NAMES: Final = ("accounts", "commands", "derivation", "effects", "evidence", "execute", "programmes", "state")
+_NAMES: Final = (
+    *("accounts", "commands", "derivation", "effects", "evidence", "execute", "explanation", "memory", "programmes"),
+    *("recording", "state"),
+)
+
+_NAMED_BY_THE_PROGRAMME: Final = ("hours", "spending")
+"""Parts of a TOML file whose names are the programme's own, not those of parameters."""
 
 
 class NotInThisSet(ValueError):
@@ -26,9 +46,10 @@ class ContractSet:
 
     These names are the ledger's side of the agreement, and every later set keeps them:
     `execute.execute, first_reads, second_reads`, `commands.to_bytes, from_bytes`, `state.to_bytes, from_bytes, values,
-    of_values, due_s` and the kinds of rows `Account, Decided, Ledger, Purchase, Queue, Unit`, `effects.Draft, Effects,
-    Rejected, to_bytes, outline, row_bytes, result_bytes`, `evidence.is_authentic`, `accounts.can_release`,
-    `programmes.parse`, `derivation.derived, PERSONAL`.
+    of_values, due_s` and the kinds of rows `Account, Decided, Ledger, Meter, Purchase, Queue, Unit`, `effects.Draft,
+    Effects, Rejected, to_bytes, outline, row_bytes, result_bytes`, `evidence.is_authentic`, `accounts.can_release`,
+    `programmes.parse`, `derivation.derived, PERSONAL`, `explanation.explain, STATE_READ`, `memory.Memory`,
+    `recording.content_of`.
     A value of one set means nothing to another: between them go bytes.
     """
 
@@ -40,6 +61,9 @@ class ContractSet:
     effects: ModuleType
     evidence: ModuleType
     execute: ModuleType
+    explanation: ModuleType
+    memory: ModuleType
+    recording: ModuleType
     state: ModuleType
 
     @property
@@ -76,11 +100,7 @@ def load(files: bytes, *, programme: str, version: bytes | None = None) -> Contr
 
     Raises UnusableBundle.
     """
-    try:
-        sources = bundle.from_bytes(files)
-    except ValueError as error:
-        raise UnusableBundle(f"no files of a contract set: {error}") from error
-    actual = bundle.version_of(sources)
+    sources, actual = _sources(files), version_of(files)
     if version is not None and actual != version:
         raise UnusableBundle(f"the files hash to {actual.hex()[:12]}, not to contract set {version.hex()[:12]}")
     parameters = sources.pop(bundle.parameters_path(programme), None)
@@ -93,6 +113,47 @@ def load(files: bytes, *, programme: str, version: bytes | None = None) -> Contr
         raise UnusableBundle(f"the parameters of contract set {actual.hex()[:12]} cannot be read: {error!r}") from error
     used = {name: module for name, module in modules.items() if name != "programmes"}
     return ContractSet(version=actual, programme=parsed, **used)
+
+
+def version_of(files: bytes) -> bytes:
+    """What these files hash to; nothing of them is executed. Raises UnusableBundle."""
+    return bundle.version_of(_sources(files))
+
+
+def _sources(files: bytes) -> dict[str, bytes]:
+    try:
+        return bundle.from_bytes(files)
+    except ValueError as error:
+        raise UnusableBundle(f"no files of a contract set: {error}") from error
+
+
+def parameters_of(files: bytes, programme: str) -> Programme:
+    """The parameters among a set's files as this program reads them; nothing of the set is executed.
+
+    What an older set does not name yet is as this program's own file has it, and what only a newer one knows is left
+    out: they are for showing and for looking ahead, the contracts themselves decide by `ContractSet.programme`.
+
+    Raises UnusableBundle.
+    """
+    try:
+        theirs = tomllib.loads(bundle.from_bytes(files)[bundle.parameters_path(programme)].decode())
+        return programmes.read({part: _known(part, own, theirs.get(part)) for part, own in _own_tables().items()})
+    except Exception as error:  # whatever a file that is no programme makes the reader raise
+        raise UnusableBundle(f"the parameters of a contract set cannot be read: {error!r}") from error
+
+
+def _known(part: str, own: Any, theirs: Any) -> Any:
+    """One part of a TOML file as another file has it, as far as this program knows the names."""
+    if theirs is None:
+        return own
+    if not isinstance(own, dict) or part in _NAMED_BY_THE_PROGRAMME:
+        return theirs
+    return {name: theirs.get(name, value) for name, value in own.items()}
+
+
+@lru_cache(maxsize=1)
+def _own_tables() -> dict[str, Any]:
+    return tomllib.loads(programmes.source())
 
 
 def with_parameters(files: bytes, programme: str, parameters: bytes) -> bytes:
@@ -136,6 +197,9 @@ def _own_modules() -> dict[str, ModuleType]:
         "effects": effects,
         "evidence": evidence,
         "execute": execute,
+        "explanation": explanation,
+        "memory": memory,
         "programmes": programmes,
+        "recording": recording,
         "state": state,
     }

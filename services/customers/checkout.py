@@ -1,5 +1,6 @@
 """Checkout codes, which a customer shows at a till."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends
@@ -19,7 +20,7 @@ from services.moments import rfc3339
 _DEFAULT: Final = CheckoutCodeBody()
 
 
-def checkout_router(*, ledger: Ledger, tokens: Tokens, keys: Keys, programme: Programme) -> APIRouter:
+def checkout_router(*, ledger: Ledger, tokens: Tokens, keys: Keys, programme: Callable[[], Programme]) -> APIRouter:
     """Return the router of `/v1/me/checkout-codes`."""
     router = APIRouter(prefix="/v1/me/checkout-codes", tags=["customers"])
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
@@ -36,7 +37,7 @@ def checkout_router(*, ledger: Ledger, tokens: Tokens, keys: Keys, programme: Pr
         """One approval within five minutes, of at most `max_cents`; a third decline burns it."""
         # Made from what was asked: the same call again shows the same code, and nobody has to keep it.
         code = codes.code_from(keys.derive("checkout code", asked.id))
-        max_cents = programme.code_max_cents_default if body.max_cents is None else body.max_cents
+        max_cents = programme().code_max_cents_default if body.max_cents is None else body.max_cents
         command = IssueCheckoutCode(caller.subject, codes.code_hash(code), max_cents)
         (outcome,) = ledger.submit([Request(asked.id, asked.digest, command)])
         return {"code": code, "expires_at": rfc3339(outcome_of(outcome).result["expires_s"])}

@@ -1,5 +1,6 @@
 """A customer's energy as a series, within their holdings and within bounds that one call can answer."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Query
@@ -22,7 +23,9 @@ from services.problems import Problem
 LATEST_S: Final = 4_102_444_800  # 2100-01-01, past every offset that a programme lists
 
 
-def consumption_router(*, ledger: Ledger, clock: Clock, tokens: Tokens, programme: Programme) -> APIRouter:
+def consumption_router(
+    *, ledger: Ledger, clock: Clock, tokens: Tokens, programme: Callable[[], Programme]
+) -> APIRouter:
     """Return the router of `/v1/me/energy`."""
     router = APIRouter(prefix="/v1/me/energy", tags=["customers"])
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
@@ -51,7 +54,7 @@ def consumption_router(*, ledger: Ledger, clock: Clock, tokens: Tokens, programm
             "resolution": resolution,
             "from": rfc3339(from_s),
             "to": rfc3339(to_s),
-            "items": [_shown(step) for step in energy.series(intervals, resolution, programme)],
+            "items": [_shown(step) for step in energy.series(intervals, resolution, programme())],
         }
 
     return router

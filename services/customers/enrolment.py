@@ -34,7 +34,7 @@ def enrolment_router(
     ledger: Ledger,
     clock: Clock,
     keys: Keys,
-    programme: Programme,
+    programme: Callable[[], Programme],
     answers: Answers,
     passwords: Passwords,
     random_bytes: Callable[[int], bytes],
@@ -60,7 +60,7 @@ def enrolment_router(
         customer_id = keys.derive("customer id", asked.id).hex()[:32]
         if _is_taken(customer_id, body.email):
             raise _taken()
-        command = EnrollCustomer(customer_id, body.participation_level or programme.first_level)
+        command = EnrollCustomer(customer_id, body.participation_level or programme().first_level)
         (outcome,) = ledger.submit([Request(asked.id, asked.digest, command)])
         outcome_of(outcome)
         if people.by_id(engine, customer_id) is None and not people.add(engine, _person(customer_id, body)):

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from services import calls
+from services.contract_sets import CarriedSets
 from services.identity import Caller, Tokens
 from services.ledger.client import Ledger
 from services.problems import Problem
@@ -54,6 +55,10 @@ class Receipt(BaseModel):
     customer_id: str
     words: Annotated[list[str], Field(description="what happened, in plain sentences")]
     contract_version: Annotated[str, Field(description="hex; of the contract set that executed the entry")]
+    parameters_file: Annotated[
+        str | None,
+        Field(description="that set's TOML file, where it is not the one that came with its code"),
+    ] = None
     postings: Annotated[list[dict[str, Any]], Field(description="on your own accounts")]
     postings_are_proven: Annotated[bool, Field(description="false where one entry moved the sparks of others too")]
     answer: Annotated[dict[str, Any] | None, Field(description="what the contract answered; bytes in hex")]
@@ -66,9 +71,10 @@ class Receipt(BaseModel):
     keys: Annotated[str, Field(description="who signed the checkpoint, in the form of /log/keys")]
 
 
-def receipt_router(*, ledger: Ledger, tokens: Tokens, keys_of: Callable[[bytes], str]) -> APIRouter:
+def receipt_router(*, ledger: Ledger, tokens: Tokens, sets: CarriedSets, keys_of: Callable[[bytes], str]) -> APIRouter:
     """Return the router of `/v1/me/sparks/entries/{index}/receipt`.
 
+    sets     that the ledger carries: an entry is explained by the one that executed it
     keys_of  which keys signed a checkpoint, in the form of `/log/keys`
     """
     router = APIRouter(tags=["customers"])
@@ -78,13 +84,14 @@ def receipt_router(*, ledger: Ledger, tokens: Tokens, keys_of: Callable[[bytes],
         "/v1/me/sparks/entries/{index}/receipt",
         summary="Everything needed to check an entry without us: `sparks receipt verify FILE`",
         response_model=Receipt,
+        response_model_exclude_unset=True,
         responses=calls.signed_in("customer_closed", "not_found"),
     )
     def receipt(index: str, caller: _Customer) -> dict[str, Any]:
         found = ledger.evidence(int(index)) if _INDEX.fullmatch(index) else None
         if found is not None:
             try:
-                return document.write(found, customer_id=caller.subject, keys=keys_of(found.checkpoint))
+                return document.issue(found, sets, customer_id=caller.subject, keys=keys_of(found.checkpoint))
             except document.NotTheirs:
                 pass
         raise Problem("not_found", "There is no such entry of yours.")

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from sqlalchemy import Engine
 
-from contracts.programmes import Programme
 from services.clock import Clock
+from services.contract_sets import CarriedSets
 from services.customers.checkout import checkout_router
 from services.customers.consumption import consumption_router
 from services.customers.departures import Departures
@@ -33,7 +33,7 @@ def customers_router(
     clock: Clock,
     tokens: Tokens,
     keys: Keys,
-    programme: Programme,
+    sets: CarriedSets,
     passwords: Passwords,
     keys_of: Callable[[bytes], str],
     departures: Departures,
@@ -43,6 +43,7 @@ def customers_router(
     """Return the router of the customers' calls (interfaces.md 3).
 
     passwords  what a hash of a password costs
+    sets       that the ledger carries: the active one's parameters, and each by which an entry was executed
     keys_of    which keys signed a checkpoint, in the form of `/log/keys`: receipts name them
     departures who leaves; its `finish` is for who starts the process
     origin     of the log, which erasure receipts name
@@ -55,7 +56,7 @@ def customers_router(
             ledger=ledger,
             clock=clock,
             keys=keys,
-            programme=programme,
+            programme=sets.programme,
             answers=answers,
             passwords=passwords,
             random_bytes=random_bytes,
@@ -88,9 +89,11 @@ def customers_router(
         devices_router(ledger=ledger, tokens=tokens, random_bytes=random_bytes), dependencies=still_here
     )
     router.include_router(sparks_router(ledger=ledger, tokens=tokens), dependencies=still_here)
-    router.include_router(receipt_router(ledger=ledger, tokens=tokens, keys_of=keys_of), dependencies=still_here)
     router.include_router(
-        consumption_router(ledger=ledger, clock=clock, tokens=tokens, programme=programme), dependencies=still_here
+        receipt_router(ledger=ledger, tokens=tokens, sets=sets, keys_of=keys_of), dependencies=still_here
     )
-    router.include_router(checkout_router(ledger=ledger, tokens=tokens, keys=keys, programme=programme))
+    router.include_router(
+        consumption_router(ledger=ledger, clock=clock, tokens=tokens, programme=sets.programme), dependencies=still_here
+    )
+    router.include_router(checkout_router(ledger=ledger, tokens=tokens, keys=keys, programme=sets.programme))
     return router

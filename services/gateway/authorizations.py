@@ -1,6 +1,7 @@
 """The purchases of a retailer's tills as HTTP calls; `async`, because thousands wait here for a batch of the ledger."""
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends
@@ -9,8 +10,8 @@ from fastapi.responses import JSONResponse
 from contracts import state
 from contracts.checkout import Authorize, Capture, Refund, Void
 from contracts.commands import Command, Request
+from contracts.programmes import Programme
 from contracts.state import Purchase
-from contracts.units import Cents
 from services import calls
 from services.calls import NothingBody
 from services.gateway.answers import answer, code_hash, shown
@@ -30,10 +31,12 @@ _NOTHING: Final = NothingBody()
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
-def authorizations_router(*, ledger: Ledger, tokens: Tokens, final_above_cents: Cents = 0) -> APIRouter:
+def authorizations_router(
+    *, ledger: Ledger, tokens: Tokens, programme: Callable[[], Awaitable[Programme]]
+) -> APIRouter:
     """Return the router of `/v1/authorizations`.
 
-    final_above_cents  a purchase of more is answered once its entry is final; 0: none waits for that
+    programme  gives the active parameters: they say above which amount a purchase is answered once its entry is final
     """
     router = APIRouter(prefix="/v1/authorizations", tags=["retailers"])
     retailer = tokens.organisation(Scope.RETAILER)
@@ -63,6 +66,7 @@ def authorizations_router(*, ledger: Ledger, tokens: Tokens, final_above_cents: 
         )
         accepted = outcome_of(await ledger.ask(Request(asked.id, asked.digest, command)))
         told = answer(accepted.result, accepted.index)
+        final_above_cents = (await programme()).final_above_cents
         is_large = final_above_cents and body.amount_cents > final_above_cents and "decline_reason" not in told
         # It is on the ledger: the same key asks again and gets this first answer, once members have co-signed it.
         if is_large and await ledger.final_size() <= accepted.index:

@@ -5,7 +5,7 @@ next round sees what the one before left behind. A round costs a handful of stat
 messages it has.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final, NamedTuple, TypeVar
@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from contracts.commands import Request
 from contracts.evidence import Doubt
+from contracts.programmes import Programme
 from contracts.recording import next_seq
 from contracts.state import Meter, Unit
 from contracts.units import UnixSeconds
@@ -83,8 +84,8 @@ class Report:
 class Judge:
     """Judges batches. One thread uses it.
 
-    origin         the name of the ledger's log, for receipts
-    seq_ahead_max  how far above the next number a pack may be parked
+    origin     the name of the ledger's log, for receipts
+    programme  gives the active parameters: they say how far above the next number a pack may be parked
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Judge:
         engine: Engine,
         clock: Clock,
         origin: str,
-        seq_ahead_max: int,
+        programme: Callable[[], Programme],
         patience: Patience,
     ) -> None:
         self.shelf: Final = Shelf(ledger=ledger, engine=engine, patience=patience)
@@ -102,7 +103,7 @@ class Judge:
         self._engine = engine
         self._clock = clock
         self._origin = origin
-        self._seq_ahead_max = seq_ahead_max
+        self._programme = programme
         self._patience = patience
         self._ledger_s: UnixSeconds = 0
 
@@ -182,13 +183,14 @@ class Judge:
         places = {(device_id, one.seq) for device_id, said in packs.items() for one in said}
         behind = {(device_id, seq) for device_id, seq in places if seq <= rows.meters[device_id].seq}
         decided, parked = _by_device(self.shelf.decided(behind)), _by_device(self.shelf.hashes(places - behind))
+        seq_ahead_max = self._patience.call(self._programme).seq_ahead_max
         lanes = {}
         for device_id, said in packs.items():
             lane = lanes[device_id] = Lane(
                 meter=rows.meters[device_id],
                 decided=decided.get(device_id, {}),
                 parked=parked.get(device_id, {}),
-                seq_ahead_max=self._seq_ahead_max,
+                seq_ahead_max=seq_ahead_max,
             )
             for one in said:
                 lane.take(Numbered(one.arrival, one.seq))

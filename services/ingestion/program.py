@@ -9,8 +9,8 @@ from typing import Final, Protocol
 import structlog
 from sqlalchemy import Engine
 
-from contracts import programmes
 from services.clock import Clock
+from services.contract_sets import CarriedSets
 from services.ingestion.attention import Attention
 from services.ingestion.judge import Judge
 from services.ingestion.metrics import Metrics
@@ -38,13 +38,11 @@ class Identity:
 
     origin                        the name of the ledger's log
     receipts_seed, commands_seed  32-byte Ed25519 seeds, a different one for each use
-    programme                     by name; it says how far ahead packs may be parked
     """
 
     origin: str
     receipts_seed: bytes = field(repr=False)
     commands_seed: bytes = field(repr=False)
-    programme: str = "ontario"
 
 
 def worker_of(
@@ -67,7 +65,7 @@ def worker_of(
         engine=engine,
         clock=clock,
         origin=identity.origin,
-        seq_ahead_max=programmes.load(identity.programme).seq_ahead_max,
+        programme=CarriedSets(ledger.stored).programme,
         patience=patience,
     )
     speaker = Speaker(outlet=transport, receipts_seed=identity.receipts_seed, commands_seed=identity.commands_seed)

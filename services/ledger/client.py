@@ -122,7 +122,7 @@ class Evidence:
     """All there is to know of an entry: it, what it was asked, what came of it, and the rows that decided an award.
 
     checkpoint  a signed note, which every path is under: the newest final one if it has the entry, else the newest
-    inputs      none where nothing was awarded, or where another contract set executed it
+    inputs      none where no pack was decided, or where what led to it was erased
     """
 
     proven: Proven
@@ -164,6 +164,10 @@ class Ledger(Protocol):
 
     def rows(self, keys: Sequence[str]) -> list[Row | None]:
         """The committed rows under these keys (any kind of `contracts.state`, packs too), in the same order."""
+        ...
+
+    def stored(self, keys: Sequence[str]) -> list[bytes | None]:
+        """`rows` as bytes, for who reads them as another contract set does."""
         ...
 
     async def read(self, keys: Sequence[str]) -> list[Row | None]:

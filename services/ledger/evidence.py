@@ -1,24 +1,26 @@
 """Everything behind one entry, out of the tables: what it commits to, its path, and the rows that decided an award."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from sqlalchemy import select
 from sqlmodel import Session
 
-from contracts import commands, state
-from contracts.execute import version
-from contracts.programmes import Programme
+from services.contract_sets import ContractSet
 from services.ledger import entries, past, tiles
 from services.ledger.client import Evidence, Input, Proven
 from services.ledger.tables import ENTRIES, PAYLOADS, TILES
 
 
-def of_entry(session: Session, programme: Programme, index: int, *, size: int, note: bytes) -> Evidence | None:
+def of_entry(
+    session: Session, contracts_of: Callable[[bytes], ContractSet], index: int, *, size: int, note: bytes
+) -> Evidence | None:
     """The evidence of entry `index` under the checkpoint `note` of `size`.
 
-    None if the tree has no such entry, or its request is erased. Of an entry that other contracts than this program's
-    executed, or before which something was erased, the inputs are not told.
+    None if the tree has no such entry, or its request is erased. Before which something was erased, the inputs are not
+    told.
+
+    contracts_of  the contract set of a version: each entry is executed again as it was executed
     """
     if not 0 <= index < size:
         return None
@@ -28,13 +30,12 @@ def of_entry(session: Session, programme: Programme, index: int, *, size: int, n
     request, request_salt, result, entry, at_s = session.execute(joined).one()
     if not request:
         return None
-    read: dict[str, tuple[int, state.Row]] = {}
-    if entries.from_bytes(entry).contract_version == version(programme.name):
-        command = commands.from_bytes(request).command
-        with suppress(past.Forgotten):
-            read = past.before(session, programme, command, at_s=at_s, index=index).read
+    read: dict[str, tuple[int, bytes]] = {}
+    contracts = contracts_of(entries.from_bytes(entry).contract_version)
+    with suppress(past.Forgotten):
+        read = past.before(session, contracts_of, contracts, request, at_s=at_s, index=index).read
     proven = _proven(session, {index, *(by for by, _ in read.values())}, size)
-    inputs = (Input(key, state.to_bytes(row), proven[by]) for key, (by, row) in sorted(read.items()))
+    inputs = (Input(key, value, proven[by]) for key, (by, value) in sorted(read.items()))
     return Evidence(proven[index], request, request_salt, result, note, tuple(inputs))
 
 

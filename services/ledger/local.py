@@ -29,7 +29,7 @@ class LocalLedger:
         return self._queries.rows(keys)
 
     def stored(self, keys: Sequence[str]) -> list[bytes | None]:
-        """`rows` as bytes: who asks from another process makes rows of them."""
+        """See `client.Ledger.stored`; who asks from another process makes rows of them."""
         return self._queries.stored(keys)
 
     async def read(self, keys: Sequence[str]) -> list[Row | None]:

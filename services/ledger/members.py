@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from contracts import state
 from contracts.approvals import COSIGN, GOVERN
-from contracts.programmes import ALL_COLLECTIONS, Programme
+from contracts.programmes import ALL_COLLECTIONS
 from contracts.state import Member, Membership
 from contracts.units import UnixSeconds
 from services.ledger.delivering import Access
@@ -25,21 +25,21 @@ class Cosigner:
 class Members:
     """Reads the members out of the ledger's state. Raises LedgerUnavailable."""
 
-    def __init__(self, queries: Queries, programme: Programme, now_s: Callable[[], UnixSeconds]) -> None:
+    def __init__(self, queries: Queries, now_s: Callable[[], UnixSeconds]) -> None:
         self._queries = queries
-        self._programme = programme
         self._now_s = now_s
 
     def access_of(self, member_id: str) -> Access | None:
         """What a present member may see and by which keys it is known now; None if it is no member."""
-        member, membership = self._queries.rows([state.member_key(member_id), state.MEMBERSHIP_KEY])
+        wanted = [state.member_key(member_id), state.MEMBERSHIP_KEY, state.ACTIVE_KEY]
+        member, membership, active = self._queries.rows(wanted)
         if not isinstance(member, Member) or not isinstance(membership, Membership):
             return None
         if member_id not in membership.members:
             return None
         now_s = self._now_s()
         keys = tuple(key.public_key for key in member.keys if key.use == GOVERN and key.is_valid(now_s))
-        collections = frozenset(self._programme.role_collections.get(member.role, ()))
+        collections = frozenset(self._queries.sets.programme_of(active).role_collections.get(member.role, ()))
         return Access(member_id, keys, None if ALL_COLLECTIONS in collections else collections)
 
     def cosigners(self) -> list[Cosigner]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Engine, RowMapping, Select, func, or_, select, union_all
@@ -11,11 +12,12 @@ from sqlmodel import Session
 from contracts import commands, state
 from contracts.effects import Posting
 from contracts.programmes import Programme
-from contracts.state import Decided, Membership, Row
-from contracts.units import UnixSeconds
+from contracts.state import ContractFiles, Decided, Membership, Row
+from contracts.units import Seconds, UnixSeconds
 from contracts.wire import cbor
 from contracts.wire.packs import INTERVALS_MAX
 from services import database
+from services.contract_sets import CarriedSets, parameters_of
 from services.database import DatabaseUnavailable
 from services.ledger import answers, checkpoints, entries, erasable, evidence, proofs, tiles
 from services.ledger.client import Erasable, Evidence, Head, LedgerUnavailable, PackEvidence, Recorded
@@ -25,6 +27,8 @@ from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, PACKS, PA
 
 KEYS_MAX: Final = 500
 """Keys in one statement."""
+SETS_MAX: Final = 1_000
+"""Contract sets that a ledger carries; members will hardly agree on as many."""
 COSIGNATURES_LOOKED_AT: Final = 200
 """Of the newest ones: an old checkpoint that became final is of no use to anybody."""
 FINAL_RECENT_S: Final = 30
@@ -45,10 +49,10 @@ class FinalCheckpoint:
 class Queries:
     """Everything that is read of a ledger; threads may share one. Raises LedgerUnavailable without a database."""
 
-    def __init__(self, engine: Engine, programme: Programme) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._programme = programme
-        self._pack_span_s_max: Final = INTERVALS_MAX * programme.interval_s_max
+        self.sets: Final = CarriedSets(self.stored)
+        self._longest: tuple[Programme, Seconds] | None = None
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
@@ -67,17 +71,8 @@ class Queries:
 
     def stored(self, keys: Sequence[str]) -> list[bytes | None]:
         """The committed rows under these keys as bytes, for who passes them on."""
-        found: dict[str, bytes] = {}
-        others = [key for key in keys if not key.startswith(PACK_PREFIX)]
         with self._reading() as session:
-            for start in range(0, len(others), KEYS_MAX):
-                wanted = database.among(session.connection(), STATE.c.key, others[start : start + KEYS_MAX])
-                for key, data in session.execute(select(STATE.c.key, STATE.c.value).where(wanted)):
-                    found[key] = data
-            for key in keys:
-                if key.startswith(PACK_PREFIX) and (decided := _decided(session, key)) is not None:
-                    found[key] = state.to_bytes(decided)
-        return [found.get(key) for key in keys]
+            return _stored(session, keys)
 
     def find(self, kind: str, *, after: str = "", limit: int = 100) -> list[tuple[str, Row]]:
         """See `client.Ledger.find`."""
@@ -117,7 +112,8 @@ class Queries:
         """See `client.Ledger.evidence`. Costs at most the packs of one local day of the unit (`past`)."""
         with self._reading() as session:
             size, note = _checkpoint_over(session, index)
-            return evidence.of_entry(session, self._programme, index, size=size, note=note)
+            contracts_of = partial(self.sets.of, stored=partial(_stored, session))
+            return evidence.of_entry(session, contracts_of, index, size=size, note=note)
 
     # Packs
 
@@ -128,7 +124,7 @@ class Queries:
             .where(PACKS.c.device_id == device_id)
             .where(or_(PACKS.c.refusal == "", PACKS.c.again_at.is_not(None)))
             # The first bound says nothing new: it lets the index begin where a pack could still reach into the span.
-            .where(PACKS.c.start_s > from_s - self._pack_span_s_max, PACKS.c.start_s < to_s)
+            .where(PACKS.c.start_s > from_s - self._pack_span_s_max(), PACKS.c.start_s < to_s)
             .where(PACKS.c.end_s > from_s)
             .order_by(PACKS.c.start_s, PACKS.c.seq)
         )
@@ -143,6 +139,15 @@ class Queries:
             for seq, index, start_s, end_s in found
             if requests[index]  # else it is erased
         ]
+
+    def _pack_span_s_max(self) -> Seconds:
+        """No pack is longer that any contract set of this ledger has accepted."""
+        active = self.sets.programme()
+        if self._longest is None or self._longest[0] is not active:
+            carried = (row for _, row in self.find("contracts", limit=SETS_MAX) if isinstance(row, ContractFiles))
+            intervals_s = [parameters_of(row.files, active.name).interval_s_max for row in carried]
+            self._longest = active, INTERVALS_MAX * max([active.interval_s_max, *intervals_s])
+        return self._longest[1]
 
     def refusals(self, device_id: str, *, after_seq: int, to_seq: int) -> list[tuple[int, Decided]]:
         """See `client.Ledger.refusals`."""
@@ -247,6 +252,20 @@ def _checkpoint_over(session: Session, index: int) -> tuple[int, bytes]:
     """The newest final checkpoint if it has the entry, else the newest: its size and note."""
     final = _final(session)
     return (final.size, final.note) if final is not None and index < final.size else _newest_checkpoint(session)
+
+
+def _stored(session: Session, keys: Sequence[str]) -> list[bytes | None]:
+    """See `Queries.stored`."""
+    found: dict[str, bytes] = {}
+    others = [key for key in keys if not key.startswith(PACK_PREFIX)]
+    for start in range(0, len(others), KEYS_MAX):
+        wanted = database.among(session.connection(), STATE.c.key, others[start : start + KEYS_MAX])
+        for key, data in session.execute(select(STATE.c.key, STATE.c.value).where(wanted)):
+            found[key] = data
+    for key in keys:
+        if key.startswith(PACK_PREFIX) and (decided := _decided(session, key)) is not None:
+            found[key] = state.to_bytes(decided)
+    return [found.get(key) for key in keys]
 
 
 def _decided(session: Session, key: str) -> Decided | None:

@@ -87,6 +87,10 @@ class RemoteLedger:
     def rows(self, keys: Sequence[str]) -> list[Row | None]:
         return _rows(keys, self._call("rows", list(keys))[0])
 
+    def stored(self, keys: Sequence[str]) -> list[bytes | None]:
+        found: list[bytes | None] = self._call("rows", list(keys))[0]
+        return found
+
     async def read(self, keys: Sequence[str]) -> list[Row | None]:
         return await _ask_unless_crowded(self._lane().reads, keys)
 

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from contracts import programmes
 from services import database, problems
 from services.clock import Clock
 from services.database import DatabaseUnavailable
@@ -94,7 +93,7 @@ def _parts(
     origin, keys = log_key.name, Keys(settings.keys_dir)
     operator, *peers = logs
     credentials = Credentials(origin=origin, member_id=settings.member_id, seed=keys.seed(Use.GOVERN))
-    queries = Queries(engine, programmes.load(PROGRAMME))
+    queries = Queries(engine)
     node = Node(
         engine,
         Follower(operator, Payloads(operator, credentials, clock.now_s), log_key),
@@ -134,7 +133,7 @@ def status(settings: Settings) -> dict[str, object]:
     database.require_current(settings.database)
     engine = database.engine(settings.database)
     try:
-        memory, size = Memory(engine), Queries(engine, programmes.load(PROGRAMME)).size()
+        memory, size = Memory(engine), Queries(engine).size()
         operator_size = _operator_size(settings, log_key)
         return shown(memory, log_key.name, size=size, operator_size=operator_size)
     finally:

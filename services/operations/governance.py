@@ -26,7 +26,7 @@ from contracts.governed import (
     SetQuorum,
 )
 from contracts.programmes import ALL_COLLECTIONS
-from contracts.state import ActiveContracts, Ledger, Member, Membership
+from contracts.state import ActiveContracts, ContractFiles, Ledger, Member, Membership
 from contracts.units import UnixSeconds
 from services import calls
 from services.encoding import bytes_of, cursor_of, place_of, text_of
@@ -75,7 +75,7 @@ def _add_reading(router: APIRouter, office: Office) -> None:
             origin=ledger.origin if isinstance(ledger, Ledger) else "",
             serial=present.serial,
             quorum=present.quorum,
-            approvals_needed=approvals.needed(office.programme, len(present.members)),
+            approvals_needed=approvals.needed(office.sets.programme(), len(present.members)),
             items=[_member(office, member) for member in members],
         )
 
@@ -99,6 +99,18 @@ def _add_reading(router: APIRouter, office: Office) -> None:
             activated_at_entry=active.activated_at,
             program=execute.version(opened.programme).hex(),
         )
+
+    @router.get(
+        "/contracts/{version}",
+        response_class=Response,
+        responses=calls.open_to_all("unknown_contracts") | shapes.FILES_SERVED,
+    )
+    def contract_files(version: shapes.Sha256) -> Response:
+        """All files of a contract set that is or was active: CBOR map of path to bytes, whose hash is the version."""
+        (carried,) = office.ledger.rows([state.contracts_key(bytes.fromhex(version))])
+        if not isinstance(carried, ContractFiles):
+            raise Problem("unknown_contracts", "The ledger carries no such contract set.")
+        return Response(carried.files, media_type=shapes.CBOR)
 
     @router.get("/proposals", responses=calls.open_to_all("invalid_cursor"))
     def list_proposals(cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=50)] = 20) -> shapes.Proposals:
@@ -209,7 +221,7 @@ def _public_key(text: str) -> bytes:
 
 def _validity(office: Office, key: shapes.NewMemberKey, now_s: UnixSeconds) -> tuple[UnixSeconds, UnixSeconds]:
     from_s = now_s if key.from_at is None else key.from_at
-    until_s = from_s + office.programme.member_key_s_default if key.until_at is None else key.until_at
+    until_s = from_s + office.sets.programme().member_key_s_default if key.until_at is None else key.until_at
     return from_s, until_s
 
 
@@ -268,7 +280,7 @@ def _member(office: Office, member: Member) -> shapes.Member:
         member_id=member.member_id,
         name=member.name,
         role=member.role,
-        collections=list(office.programme.role_collections.get(member.role, ())),
+        collections=list(office.sets.programme().role_collections.get(member.role, ())),
         url=member.url,
         cosign_name=member.cosign_name,
         serial=member.serial,
@@ -279,7 +291,7 @@ def _member(office: Office, member: Member) -> shapes.Member:
 
 
 def _collections(office: Office, present: Sequence[Member]) -> list[shapes.Collection]:
-    given = office.programme.role_collections
+    given = office.sets.programme().role_collections
     items = []
     for name in sorted({command.COLLECTION for command in BY_KIND.values()}):
         roles = sorted(role for role, words in given.items() if name in words or ALL_COLLECTIONS in words)
@@ -297,7 +309,7 @@ def _keys(office: Office, member: Member, now_s: UnixSeconds) -> Sequence[shapes
             from_at=rfc3339(key.from_s),
             until_at=rfc3339(key.until_s),
             days_left=keyring.days_left(key, now_s),
-            state=keyring.state_of(key, member, now_s, forecast_s=office.programme.member_key_forecast_s),
+            state=keyring.state_of(key, member, now_s, forecast_s=office.sets.programme().member_key_forecast_s),
         )
         for key in member.keys
     ]

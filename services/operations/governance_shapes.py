@@ -11,6 +11,11 @@ MEMBER_KEYS_MAX: Final = 8
 FILES_MAX: Final = 4 * 1024 * 1024
 PARAMETERS_MAX: Final = 512 * 1024
 
+CBOR: Final = "application/cbor"
+FILES_SERVED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The files.", "content": {CBOR: {"schema": {"type": "string", "format": "binary"}}}}
+}
+
 MemberId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 ProposalId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, StringConstraints(pattern=r"^(https?://[!-~]{1,190})?$")]

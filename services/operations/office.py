@@ -8,10 +8,10 @@ from typing import TypeAlias
 from sqlalchemy import Engine
 
 from contracts.commands import Command, Request
-from contracts.programmes import Programme
 from contracts.wire.receipts import Instruction
 from services.broker.accounts import BrokerAccounts
 from services.clock import Clock
+from services.contract_sets import CarriedSets
 from services.idempotency import Answers, Asked, outcome_of
 from services.identity import Clients, Tokens
 from services.keys import Keys
@@ -34,7 +34,7 @@ class Office:
     answers: Answers
     accounts: BrokerAccounts
     instruct: Instruct
-    programme: Programme
+    sets: CarriedSets
     random_bytes: Callable[[int], bytes] = os.urandom
 
     def ask(self, asked: Asked, command: Command) -> Accepted:

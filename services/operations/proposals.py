@@ -11,21 +11,21 @@ from typing import Any, Final
 from sqlalchemy import Row, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from contracts import commands, state
+from contracts import commands
 from contracts.commands import Request
-from contracts.effects import Effects, Reason, Rejected
-from contracts.execute import execute
+from contracts.effects import Reason
 from contracts.governed import Approvals, Governed
-from contracts.programmes import Programme
 from contracts.units import UnixSeconds
+from services.contract_sets import ContractSet, NotInThisSet
 from services.database import is_sqlite, reading, transaction
 from services.idempotency import Asked, outcome_of, rejected
-from services.ledger.client import Declined, Ledger, Running
+from services.ledger.client import Declined, Ledger, Running, reason_of
 from services.operations.office import Office
 from services.operations.tables import ApprovalRow, ProposalRow
 from services.problems import Problem
 
 CARRIED: Final = "carried"
+ID_BYTES: Final = 32
 _FOR_THE_MOMENT: Final = frozenset(
     {
         Reason.TOO_FEW_APPROVALS,
@@ -67,27 +67,29 @@ class Proposal:
 
 
 class _Present:
-    """The committed state now, in which a proposal is tried before the ledger is asked."""
+    """The committed state now, as the active contract set reads it: in it a proposal is tried before it is asked."""
 
-    def __init__(self, ledger: Ledger, programme: Programme, at_s: UnixSeconds) -> None:
-        self.programme = programme
+    def __init__(self, ledger: Ledger, contracts: ContractSet, at_s: UnixSeconds) -> None:
+        self.programme = contracts.programme
         self.at_s = at_s
         self.index = 0
         self._ledger = ledger
-        self._rows: dict[str, state.Row | None] = {}
+        self._contracts = contracts
+        self._rows: dict[str, Any] = {}
 
-    def get(self, key: str) -> state.Row | None:
+    def get(self, key: str) -> Any:
         """The row under `key`, or None."""
         if key not in self._rows:
-            (self._rows[key],) = self._ledger.rows([key])
+            (data,) = self._ledger.stored([key])
+            self._rows[key] = None if data is None else self._contracts.state.from_bytes(key, data)
         return self._rows[key]
 
 
 def propose(office: Office, asked: Asked, command: Governed, *, proposed_by: str) -> Proposal:
     """Keep a governed command for its approvals; one that no approval could carry is a problem now."""
-    tried = _try(office, command)
-    if isinstance(tried, Rejected) and tried.reason is not Reason.TOO_FEW_APPROVALS:
-        raise rejected(Declined(tried.reason, tried.facts))
+    refused = _refusal(office, command)
+    if refused is not None and refused.reason is not Reason.TOO_FEW_APPROVALS:
+        raise rejected(refused)
     row = {
         "id": asked.id.hex(),
         "kind": command.KIND,
@@ -109,10 +111,10 @@ def approve(office: Office, proposal_id: str, *, member_id: str, signature: byte
     """
     proposal = _stored(office, proposal_id)
     if not proposal.outcome:
-        tried = _try(office, replace(proposal.command, approvals=((member_id, signature),)))
-        if isinstance(tried, Rejected) and tried.reason not in (Reason.TOO_FEW_APPROVALS, Reason.STALE_SERIAL):
-            raise rejected(Declined(tried.reason, tried.facts))
-        if not (isinstance(tried, Rejected) and tried.reason is Reason.STALE_SERIAL):
+        refused = _refusal(office, replace(proposal.command, approvals=((member_id, signature),)))
+        if refused is not None and refused.reason not in (Reason.TOO_FEW_APPROVALS, Reason.STALE_SERIAL):
+            raise rejected(refused)
+        if refused is None or refused.reason is not Reason.STALE_SERIAL:
             _keep(office, proposal_id, member_id, signature)
     settled = found(office, proposal_id)
     if settled.outcome not in ("", CARRIED):
@@ -142,10 +144,10 @@ def _settle(office: Office, proposal: Proposal) -> Proposal:
     if proposal.outcome:
         return proposal
     counted = tuple(approval for approval in proposal.approvals if _counts(office, proposal.command, approval))
-    tried = _try(office, replace(proposal.command, approvals=counted))
-    if isinstance(tried, Rejected) and tried.reason is Reason.TOO_FEW_APPROVALS:
-        return replace(proposal, approvals=counted, needed=tried.facts["needed"])
-    whole = counted if isinstance(tried, Effects) else proposal.approvals
+    refused = _refusal(office, replace(proposal.command, approvals=counted))
+    if refused is not None and refused.reason is Reason.TOO_FEW_APPROVALS:
+        return replace(proposal, approvals=counted, needed=refused.facts["needed"])
+    whole = counted if refused is None else proposal.approvals
     request = replace(proposal.request, command=replace(proposal.command, approvals=whole))
     (outcome,) = office.ledger.submit([request])
     if isinstance(outcome, Running) or (isinstance(outcome, Declined) and outcome.reason in _FOR_THE_MOMENT):
@@ -158,15 +160,23 @@ def _settle(office: Office, proposal: Proposal) -> Proposal:
     return closed
 
 
-def _try(office: Office, command: Governed) -> Effects | Rejected:
-    """What the ledger would answer now."""
-    return execute(_Present(office.ledger, office.programme, office.clock.now_s()), command)
+def _refusal(office: Office, command: Governed) -> Declined | None:
+    """Why the ledger would decline the command now, by the contracts that are active there; None: it would not."""
+    contracts = office.sets.active()
+    try:
+        asked = contracts.request(Request(bytes(ID_BYTES), bytes(ID_BYTES), command))
+    except NotInThisSet:
+        return Declined(Reason.OTHER_CONTRACTS)
+    done = contracts.execute.execute(_Present(office.ledger, contracts, office.clock.now_s()), asked.command)
+    if not isinstance(done, contracts.effects.Rejected):
+        return None
+    return Declined(reason_of(str(done.reason)), dict(done.facts))
 
 
 def _counts(office: Office, command: Governed, approval: tuple[str, bytes]) -> bool:
     """Does this signature count by itself, now?"""
-    tried = _try(office, replace(command, approvals=(approval,)))
-    return isinstance(tried, Effects) or tried.reason is Reason.TOO_FEW_APPROVALS
+    refused = _refusal(office, replace(command, approvals=(approval,)))
+    return refused is None or refused.reason is Reason.TOO_FEW_APPROVALS
 
 
 # Rows

@@ -8,15 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from contracts import evidence as contract_evidence
-from contracts import state
-from contracts.commands import DecideAgain, RecordPack
-from contracts.effects import Effects
-from contracts.evidence import Authentic
-from contracts.execute import execute, version
-from contracts.explanation import Unexplained
-from contracts.state import Unit
-from contracts.wire import cose
+from contracts import programmes, state
+from contracts.commands import RecordPack
+from services import contract_sets
+from services.contract_sets import ContractSet
 from services.encoding import bytes_of
 from services.ledger import checkpoints, entries, merkle, notes, proofs
 from services.ledger.checkpoints import Checkpoint
@@ -52,10 +47,11 @@ class Verified:
     micro_sparks: int | None
 
 
-def verify(given: object, trusted: Keyring | None = None) -> Verified:
+def verify(given: object, trusted: Keyring | None = None, offered: bytes | None = None) -> Verified:
     """Verify a receipt as parsed from JSON. Raises NoReceipt, Untrue.
 
     trusted  the keys to believe; without them those that the receipt names itself
+    offered  files of a contract set to execute besides this program's own: whoever verifies has named their hash
     """
     if not isinstance(given, Mapping) or given.get("format") != FORMAT:
         raise NoReceipt(f"not a receipt of the form {FORMAT}")
@@ -71,7 +67,7 @@ def verify(given: object, trusted: Keyring | None = None) -> Verified:
     sentences.append(_signed_sentence(checkpoint, cosigned, own, trusted))
     _require_path(evidence.proven, checkpoint, "proof", f"entry {proof.index}")
     sentences.append(f"Entry {proof.index} is in the ledger of that checkpoint.")
-    told = _opened(evidence)
+    told = _opened(given, evidence, offered)
     if told.committed is None:
         sentences.append(
             "The entry commits to this request. It moved others' sparks too: what it moved here is not proven."
@@ -82,8 +78,9 @@ def verify(given: object, trusted: Keyring | None = None) -> Verified:
     is_recomputed = False
     if document.is_pack(told):
         is_recomputed = _guarded(lambda: _verify_pack(evidence, told, checkpoint, sentences), "pack")
-    _guarded(lambda: _require_same(given, evidence, own), "pack")
-    sentences.append("Every other word and figure of the receipt follows from these.")
+    _guarded(lambda: _require_same(given, evidence, told, own), "pack")
+    left_out = "" if told.contracts is not None or not document.is_pack(told) else " but those of the award"
+    sentences.append(f"Every other word and figure of the receipt{left_out} follows from these.")
     return Verified(proof.index, tuple(sentences), is_recomputed, told.result.get("micro_sparks"))
 
 
@@ -151,17 +148,34 @@ def _bytes(given: Mapping[str, Any], name: str) -> bytes:
     return value
 
 
-def _opened(evidence: Evidence) -> Opened:
+def _opened(given: Mapping[str, Any], evidence: Evidence, offered: bytes | None) -> Opened:
     try:
         entry = entries.from_bytes(evidence.proven.entry)
     except ValueError as error:
         raise Untrue(f"evidence.entry: {error}") from None
     if not _binds(evidence.request_salt, evidence.request, entry.command_commitment):
         raise Untrue("evidence.request: it is not what the entry commits to")
+    contracts = _contracts(entry.contract_version, given.get("parameters_file"), offered)
     try:
-        return document.opened(evidence)
+        return document.opened(evidence, contracts)
     except ValueError as error:
         raise Untrue(f"evidence: {error}") from None
+
+
+def _contracts(version: bytes, parameters_file: object, offered: bytes | None) -> ContractSet | None:
+    """The contract set of this version, if it may be executed here: a receipt brings parameters, and never code."""
+    if parameters_file is not None and not isinstance(parameters_file, str):
+        raise NoReceipt("parameters_file: not a text")
+    programme = programmes.load().name
+    trusted = [files for files in (contract_sets.own_files(programme), offered) if files is not None]
+    for files in trusted:
+        parameters = None if parameters_file is None else parameters_file.encode()
+        whole = files if parameters is None else contract_sets.with_parameters(files, programme, parameters)
+        if contract_sets.version_of(whole) == version:
+            return contract_sets.load(whole, programme=programme, version=version)
+    if version in [contract_sets.version_of(files) for files in trusted]:
+        raise Untrue("parameters_file: not the parameters of the contract set that executed the entry")
+    return None
 
 
 def _guarded(step: Callable[[], A], where: str) -> A:
@@ -219,14 +233,23 @@ def _binds(salt: bytes, data: bytes, commitment: bytes) -> bool:
     return len(salt) == entries.SALT_BYTES and entries.commitment(salt, data) == commitment
 
 
-def _require_same(given: Mapping[str, Any], evidence: Evidence, own: Keyring) -> None:
+def _require_same(given: Mapping[str, Any], evidence: Evidence, told: Opened, own: Keyring) -> None:
+    """Write the receipt again from its bytes, and compare. What only the missing contract set can tell is left out."""
     try:
-        customer_id, postings = _text(given, "customer_id"), given.get("postings")
-        again = document.write(evidence, customer_id=customer_id, keys=own.text(), told_postings=postings)
+        again = document.write(
+            evidence,
+            told.contracts,
+            customer_id=_text(given, "customer_id"),
+            keys=own.text(),
+            parameters_file=given.get("parameters_file"),
+            told_postings=given.get("postings"),
+        )
     except NotTheirs:
         raise Untrue("customer_id: the entry is not about this customer") from None
-    except (ValueError, Unexplained) as error:
+    except ValueError as error:
         raise Untrue(f"pack: {error}") from None
+    if told.contracts is None and document.is_pack(told):
+        again, given = ({**one, "pack": None} for one in (again, given))
     place = _first_difference(again, given, "")
     if place is not None:
         raise Untrue(f"{place}: it does not follow from the evidence")
@@ -261,16 +284,17 @@ def _verify_pack(evidence: Evidence, told: Opened, checkpoint: Checkpoint, sente
         sentences.append("What the pack was decided from is not in this receipt, so it was not computed again.")
         return False
     unproven = [read.key for read in evidence.inputs if not _is_input_proven(read, checkpoint)]
-    here = version(document.view_of(evidence, told.entry).programme.name)
-    if told.entry.contract_version != here:
-        raise Untrue(
-            f"contract_version: the entry was executed by contract set {told.entry.contract_version.hex()[:12]}, "
-            f"and this program has {here.hex()[:12]}"
+    if told.contracts is None:
+        version = told.entry.contract_version.hex()
+        sentences.append(
+            f"The pack was decided by contract set {version}, which is not this program's, so it was not computed "
+            "again: get that set and name it with --contracts."
         )
-    if isinstance(told.command, RecordPack):  # a second decision is of a message that was checked at its first
-        _require_signed_pack(evidence, told, told.command)
+        return False
+    if told.entry.kind == RecordPack.KIND:  # a second decision is of a message that was checked at its first
+        _require_signed_pack(evidence, told, told.contracts)
         sentences.append("The readings are signed by the unit.")
-    _require_executed(evidence, told)
+    _require_executed(evidence, told, told.contracts)
     if unproven:
         sentences.append(f"Taken from the receipt without a proof: {', '.join(unproven)}.")
     if told.result["outcome"] == "refused":
@@ -298,27 +322,25 @@ def _is_input_proven(read: Input, checkpoint: Checkpoint) -> bool:
     return True
 
 
-def _require_signed_pack(evidence: Evidence, told: Opened, command: RecordPack) -> None:
-    unit = document.view_of(evidence, told.entry).get(state.unit_key(command.device_id))
-    sign1 = cose.parse(command.message, content_type=cose.SENML_CBOR)
-    if not isinstance(unit, Unit) or not isinstance(sign1, cose.Sign1):
-        raise Untrue("pack: the unit or its signature is missing")
-    if not isinstance(contract_evidence.examine(sign1, unit), Authentic):
+def _require_signed_pack(evidence: Evidence, told: Opened, contracts: ContractSet) -> None:
+    unit = document.view_of(evidence, told.entry, contracts).get(state.unit_key(told.command.device_id))
+    if unit is None:
+        raise Untrue("pack: the unit is missing")
+    if not contracts.evidence.is_authentic(told.command, unit):
         raise Untrue("pack.message: the unit did not sign the readings")
 
 
-def _require_executed(evidence: Evidence, told: Opened) -> None:
-    view = document.view_of(evidence, told.entry)
-    done = execute(view, told.command)
-    if not isinstance(done, Effects):
+def _require_executed(evidence: Evidence, told: Opened, contracts: ContractSet) -> None:
+    view = document.view_of(evidence, told.entry, contracts)
+    done = contracts.execute.execute(view, told.command)
+    if not isinstance(done, contracts.effects.Effects):
         raise Untrue(f"pack: the contract does not accept the pack: {done.reason}")
     # Whether an award was minted or deferred is the reserve's matter: the postings say it.
     again, given = dict(done.result) | {"deferred": None}, dict(told.result) | {"deferred": None}
     if again != given:
         raise Untrue(f"pack: the answer is {given}, computed again it is {again}")
-    command = told.command
-    if isinstance(command, RecordPack | DecideAgain):
-        for key in (state.meter_key(command.device_id), state.pack_key(command.device_id, told.result["seq"])):
-            row = done.writes.get(key)
-            if row is None or told.committed is None or not told.committed.wrote(key, state.to_bytes(row)):
-                raise Untrue(f"pack: computed again, the row {key} is another than the entry left")
+    device_id = told.command.device_id
+    for key in (state.meter_key(device_id), state.pack_key(device_id, told.result["seq"])):
+        row = done.writes.get(key)
+        if row is None or told.committed is None or not told.committed.wrote(key, contracts.state.to_bytes(row)):
+            raise Untrue(f"pack: computed again, the row {key} is another than the entry left")

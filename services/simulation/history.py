@@ -10,7 +10,6 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Engine
 
 from contracts import state
-from contracts.programmes import Programme
 from contracts.state import ActiveContracts, ContractFiles, Ledger
 from contracts.units import UnixSeconds
 from services import contract_sets
@@ -31,7 +30,6 @@ OnProgress: TypeAlias = Callable[[int, int], None]
 
 def simulate(
     engine: Engine,
-    programme: Programme,
     span: Span,
     on_progress: OnProgress,
     *,
@@ -44,7 +42,7 @@ def simulate(
 
     Raises NothingToSimulate, UnusableBundle, LedgerUnavailable, DatabaseUnavailable.
     """
-    queries = Queries(engine, programme)
+    queries = Queries(engine)
     head = queries.head()
     present, proposed = _sets(queries, parameters, files)
     walk = _Walk(span, present, proposed)

@@ -55,6 +55,9 @@ def test_parameters_are_proposed_with_their_simulation_and_become_active_once_ap
     assert "not active" in contract("status", "--url", url).stdout
     back = contract("propose", "--code", "--url", url)
     assert back.exit_code == 0, back.output
+    fetched = contract("fetch", VERSION, "set.cbor", "--url", url)
+    assert fetched.exit_code == 0, fetched.output
+    assert Path("set.cbor").read_bytes() == other_rate()
 
 
 def test_a_result_that_is_of_something_else_is_not_proposed(url: str) -> None:

@@ -17,7 +17,6 @@ from fastapi import FastAPI
 from nacl import pwhash
 from sqlalchemy import Engine
 
-from contracts import programmes
 from contracts.checkout import AdmitRetailer
 from contracts.commands import (
     AttestIdentity,
@@ -34,6 +33,7 @@ from contracts.wire import cose, packs, signatures
 from contracts.wire.packs import Interval, Pack
 from services import claim_codes, database, problems
 from services.clock import SimulatedClock
+from services.contract_sets import CarriedSets
 from services.customers.departures import Departures
 from services.customers.passwords import Passwords
 from services.customers.router import customers_router
@@ -262,7 +262,7 @@ def a_platform(database_url: str, folder: Path, *, reserve_cents: int = 10_000_0
     thread = Thread(target=loop.run_forever)
     thread.start()
     try:
-        platform = _assemble(engine, clock, keys, LocalLedger(writer, Queries(engine, programmes.load())), loop)
+        platform = _assemble(engine, clock, keys, LocalLedger(writer, Queries(engine)), loop)
         if reserve_cents:
             platform.do(DepositReserve(reserve_cents * 10_000, "first"))
         yield platform
@@ -281,6 +281,7 @@ def _assemble(
     tokens = Tokens(keys.seed(Use.TOKENS), clock=clock, engine=engine)
     clients = Clients(engine, keys)
     log_key = VerifierKey("sparks.example/ledger", KeyType.ED25519, keys.public_key(Use.LOG))
+    sets = CarriedSets(ledger.stored)
     app = FastAPI(title="Sparks", version="1", redirect_slashes=False)
     problems.install(app, code_by_exception={LedgerUnavailable: "ledger_unavailable"})
     app.include_router(oauth_router(tokens=tokens, clients=clients))
@@ -291,12 +292,12 @@ def _assemble(
             clock=clock,
             tokens=tokens,
             keys=keys,
-            programme=programmes.load(),
+            sets=sets,
             passwords=CHEAP,
             keys_of=lambda note: keyring.naming(log_key, note, ()).text(),
             departures=Departures(engine, ledger, clock, keys, origin="sparks.example/ledger", backup_days=35),
             origin="sparks.example/ledger",
         )
     )
-    app.include_router(authorizations_router(ledger=ledger, tokens=tokens))
+    app.include_router(authorizations_router(ledger=ledger, tokens=tokens, programme=sets.read_programme))
     return Platform(engine, clock, ledger, keys, tokens, clients, app, loop)

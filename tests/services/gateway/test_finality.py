@@ -7,7 +7,8 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import insert, select
 
-from contracts import state
+from contracts import programmes, state
+from contracts.programmes import Programme
 from contracts.state import Membership
 from services import database, problems
 from services.gateway.authorizations import authorizations_router
@@ -29,9 +30,11 @@ def careful_shop(platform: Platform) -> Iterator[Who]:
     """A retailer whose gateway waits for finality above ABOVE_CENTS."""
     app = FastAPI()
     problems.install(app)
-    app.include_router(
-        authorizations_router(ledger=platform.ledger, tokens=platform.tokens, final_above_cents=ABOVE_CENTS)
-    )
+
+    async def programme() -> Programme:
+        return replace(programmes.load(), final_above_cents=ABOVE_CENTS)
+
+    app.include_router(authorizations_router(ledger=platform.ledger, tokens=platform.tokens, programme=programme))
     shop = platform.retailer()
     yield replace(shop, platform=replace(platform, app=app))
 

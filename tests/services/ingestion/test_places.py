@@ -2,12 +2,16 @@
 
 import pytest
 
+from contracts import bundle
 from contracts.commands import SuspendUnit
 from contracts.units import DAY_S, HOUR_S
 from contracts.wire import packs
 from contracts.wire.packs import GapPack
+from services import contract_sets
+from tests.services.contract_sets.second import OWN, PROGRAMME
 from tests.services.ingestion.platform import Platform, platform_at
 from tests.services.ledger.builders import NOON_S, START_S, Home
+from tests.services.ledger.test_activation import activation, admit_members
 
 
 def twin_of(home: Home) -> Home:
@@ -120,6 +124,21 @@ def test_too_far_ahead_is_set_aside_without_bytes_and_asked_for_again_later(plat
     platform.wait(31)
     assert platform.commands()[-1].from_seq == 4_098  # type: ignore[union-attr]
     assert platform.registry.get_sample_value("sparks_alarms_total", {"reason": "too_far_ahead"}) is None
+
+
+def test_how_far_ahead_is_too_far_is_what_the_active_parameters_say(platform_on_each: Platform, home: Home):
+    platform = platform_on_each
+    own = bundle.from_bytes(OWN)[bundle.parameters_path(PROGRAMME)]
+    nearer = own.replace(b"seq_ahead_max = 4096", b"seq_ahead_max = 1")
+    admit_members(platform.books)
+    files = contract_sets.with_parameters(OWN, PROGRAMME, nearer)
+    platform.books.accept(activation(platform.books, files, parameters=nearer))
+    home.message()
+
+    platform.receive("unit-1", home.message(), home.message())
+
+    assert platform.parked() == (2,)
+    assert platform.reasons() == ["too_far_ahead"]
 
 
 def test_a_pack_that_does_not_chain_is_refused_with_an_alarm_and_its_number_is_used(platform: Platform, home: Home):

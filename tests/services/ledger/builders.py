@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from contracts import programmes
 from contracts.checkout import AdmitRetailer, Authorize, IssueCheckoutCode
 from contracts.commands import (
     AttestIdentity,
@@ -175,7 +174,7 @@ def running(url: str, *, clock: SimulatedClock | None = None, migrate: bool = Tr
     engine = database.engine(url)
     clock = clock or SimulatedClock(NOON_S)
     writer = Writer(engine, IDENTITY, clock, **options)
-    queries = Queries(engine, programmes.load())
+    queries = Queries(engine)
     try:
         writer.start()
         yield Books(url, engine, clock, writer, queries, LocalLedger(writer, queries))

@@ -104,6 +104,7 @@ class LedgerSuite:
 
         assert [type(row) for row in rows] == [type(None), Decided, Customer, type(None)]
         assert rows == asyncio.run(self._read(ledger, keys))
+        assert ledger.stored(keys) == [None if row is None else state.to_bytes(row) for row in rows]
         assert ledger.rows([]) == []
 
     async def _read(self, ledger: Ledger, keys: list[str]) -> list[object]:

@@ -3,7 +3,6 @@
 import pytest
 from sqlalchemy import text
 
-from contracts import programmes
 from contracts.wire import signatures
 from services import database
 from services.ledger import checkpoints, merkle, notes, proofs, tiles
@@ -72,7 +71,7 @@ def test_a_ledger_that_was_never_opened_is_not_available(database_url):
     engine = database.engine(database_url)
 
     with pytest.raises(LedgerUnavailable, match="opened"):
-        Queries(engine, programmes.load()).head()
+        Queries(engine).head()
     engine.dispose()
 
 

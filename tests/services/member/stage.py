@@ -12,7 +12,6 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Engine, delete, insert, select, update
 from sqlmodel import Session
 
-from contracts import programmes
 from contracts.approvals import COSIGN, GOVERN, approve_bytes
 from contracts.governed import AdmitMember, SetQuorum
 from contracts.wire import signatures
@@ -51,7 +50,7 @@ def cosign_seed(seed: bytes) -> bytes:
 @contextmanager
 def operator(books: Books, *others: APIRouter) -> Iterator[str]:
     """Serve a ledger's log and payloads, and other routes; gives the base URL."""
-    members = Members(books.queries, programmes.load(), books.clock.now_s)
+    members = Members(books.queries, books.clock.now_s)
     known = {ACCESS.member_id: ACCESS}
     given = Deliveries(books.engine, ORIGIN, books.clock, lambda who: known.get(who) or members.access_of(who))
     log = log_router(books.queries, LOG_KEY, now_s=books.clock.now_s, members=members)
@@ -146,7 +145,7 @@ def member(
     credentials = Credentials(origin=ORIGIN, member_id=who, seed=seed)
     payloads = Payloads(log, credentials, clock.now_s)
     receipts = Receipts(engine, log, credentials, backup_days=7)
-    queries = Queries(engine, programmes.load())
+    queries = Queries(engine)
     node = Node(
         engine,
         Follower(log, payloads, LOG_KEY),

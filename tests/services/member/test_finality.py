@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contracts import programmes
 from contracts.commands import EnrollCustomer
 from contracts.wire import signatures
 from services.ledger import notes, proofs
@@ -64,7 +63,7 @@ def consortium(tmp_path: Path, database_url: str) -> Iterator[Consortium]:
             stage.admit(books, name, node.url, seed, approved_by=dict(approved_by))
             approved_by[name] = seed
         stage.set_quorum(books, 2, serial=2, approved_by=approved_by)
-        members = Members(books.queries, programmes.load(), books.clock.now_s)
+        members = Members(books.queries, books.clock.now_s)
         collector = Collector(books.engine, books.queries, members, LOG_KEY)
         yield Consortium(books, url, collector, nodes, leaving)
         collector.stop()
@@ -107,7 +106,7 @@ def receipt_of(books: Books, index: int) -> dict[str, object]:
     evidence = books.ledger.evidence(index)
     assert evidence is not None
     keys = keyring.naming(LOG_KEY, evidence.checkpoint, map(stage_key, SEEDS)).text()
-    return document.write(evidence, customer_id="ann", keys=keys)
+    return document.issue(evidence, books.queries.sets, customer_id="ann", keys=keys)
 
 
 def test_each_round_goes_on_from_what_was_signed_before(consortium: Consortium):

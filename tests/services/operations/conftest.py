@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from contracts import programmes
 from contracts.wire import signatures
 from contracts.wire.receipts import Instruction
 from services import problems
 from services.broker.accounts import TableAccounts
 from services.clock import SimulatedClock
+from services.contract_sets import CarriedSets
 from services.database import transaction
 from services.encoding import text_of
 from services.idempotency import Answers
@@ -142,6 +143,6 @@ def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
             answers=Answers(books.engine, books.clock),
             accounts=TableAccounts(books.engine),
             instruct=instruct,
-            programme=programmes.load(),
+            sets=CarriedSets(books.ledger.stored, monotonic=count().__next__),
         )
         yield Desk(app=app_of(office), office=office, books=books, instructions=told)

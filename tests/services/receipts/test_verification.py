@@ -15,11 +15,12 @@ from contracts.wire import signatures
 from services.cli import app
 from services.ledger import checkpoints, notes
 from services.ledger.checkpoints import Checkpoint
+from services.ledger.client import Evidence
 from services.ledger.notes import KeyType, VerifierKey
 from services.receipts import document, keyring
 from services.receipts.keyring import Keyring
 from services.receipts.verification import NoReceipt, Untrue, verify
-from tests.services.ledger.builders import IDENTITY, Home, code, fund, purchase, request, running, shop, verified
+from tests.services.ledger.builders import IDENTITY, Books, Home, code, fund, purchase, request, running, shop, verified
 
 LOG = VerifierKey(IDENTITY.origin, KeyType.ED25519, signatures.public_key_of(IDENTITY.seed))
 KEYS = Keyring(LOG, (), 0).text()
@@ -37,11 +38,14 @@ def receipts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dic
         (pack,) = books.accept(home.record(intervals=2, pv_wh=300))
         (sale,) = books.accept(purchase("a", cents=1))
         found = {"pack": books.ledger.evidence(pack.index), "purchase": books.ledger.evidence(sale.index)}
-        yield {
-            name: json.loads(json.dumps(document.write(evidence, customer_id="customer-1", keys=KEYS)))
-            for name, evidence in found.items()
-            if evidence is not None
-        }
+        yield {name: issued(books, evidence) for name, evidence in found.items() if evidence is not None}
+
+
+def issued(books: Books, evidence: Evidence) -> dict[str, Any]:
+    """A receipt as its owner gets it."""
+    receipt = document.issue(evidence, books.queries.sets, customer_id="customer-1", keys=KEYS)
+    read: dict[str, Any] = json.loads(json.dumps(receipt))
+    return read
 
 
 def paths(value: Any, at: Path = ()) -> Iterator[Path]:

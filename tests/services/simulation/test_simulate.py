@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contracts import execute, programmes
+from contracts import execute
 from services import contract_sets, simulation
 from services.simulation import DIGEST, NothingToSimulate, Span, digest_of
 from services.simulation.side import home_type_of
@@ -33,7 +33,7 @@ def lived(books: Books, *, homes: int = 2, packs: int = 12, cents: int = 1_000_0
 
 def tried(books: Books, span: Span = DAY, **what: bytes) -> dict[str, Any]:
     what = what or {"parameters": other_parameters()}
-    return simulation.simulate(books.engine, programmes.load(), span, lambda _done, _size: None, **what).document()
+    return simulation.simulate(books.engine, span, lambda _done, _size: None, **what).document()
 
 
 def test_the_cost_of_each_rule_is_told_under_both(database_url):
