@@ -28,6 +28,30 @@ def approve_bytes(origin: str, command: Governed) -> bytes:
     return cbor.encode(["sparks-approval", origin, command.KIND, *said])
 
 
+def possession_bytes(
+    *, origin: str, member_id: str, public_key: bytes, use: str, from_s: UnixSeconds, until_s: UnixSeconds
+) -> bytes:
+    """What a member's new key signs, so that nobody names a key that they do not hold: deterministic CBOR."""
+    return cbor.encode(["sparks-member-key", origin, member_id, use, public_key, from_s, until_s])
+
+
+def proven_key(
+    seed: bytes, *, origin: str, member_id: str, use: str, from_s: UnixSeconds, until_s: UnixSeconds
+) -> tuple[bytes, str, UnixSeconds, UnixSeconds, bytes]:
+    """A new key as whoever holds its `seed` has it proposed: with its own signature."""
+    public_key = signatures.public_key_of(seed)
+    message = possession_bytes(
+        origin=origin, member_id=member_id, public_key=public_key, use=use, from_s=from_s, until_s=until_s
+    )
+    return public_key, use, from_s, until_s, signatures.sign(seed, message)
+
+
+def origin_of(draft: Draft) -> str:
+    """The name of the log, which all that is signed names."""
+    ledger = draft.get(state.LEDGER_KEY, Ledger)
+    return ledger.origin if ledger else ""
+
+
 def needed(programme: Programme, members: int) -> int:
     """How many of that many members have to approve; none where there are none."""
     return members * programme.approvals_above_bp // BP_ONE + 1 if members else 0
@@ -79,8 +103,7 @@ def signer_key(member: Member, message: bytes, signature: bytes, *, at_s: UnixSe
 
 def _signers(draft: Draft, command: Governed, voters: Mapping[str, Member]) -> set[str] | Rejected:
     """Which of `voters` approve, each once; one approval that is none refuses them all."""
-    ledger = draft.get(state.LEDGER_KEY, Ledger)
-    message = approve_bytes(ledger.origin if ledger else "", command)
+    message = approve_bytes(origin_of(draft), command)
     signed: set[str] = set()
     for approval in command.approvals:
         if not _is_approval(approval):

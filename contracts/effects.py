@@ -83,6 +83,7 @@ class Reason(StrEnum):
     INVALID_COSIGN_NAME = "invalid_cosign_name"
     COSIGN_NAME_TAKEN = "cosign_name_taken"
     INVALID_MEMBER_KEY = "invalid_member_key"
+    KEY_NOT_PROVEN = "key_not_proven"
     UNKNOWN_MEMBER_KEY = "unknown_member_key"
     TOO_MANY_KEYS = "too_many_keys"
     LAST_GOVERN_KEY = "last_govern_key"

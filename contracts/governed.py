@@ -21,7 +21,8 @@ class AdmitMember:
 
     url          where its copy takes checkpoints to co-sign, empty if it keeps none
     cosign_name  under which its `cosign` keys sign; ends in /all or /given, as the role's collections are
-    keys         (public key, use, from_s, until_s) each; at least one of use `govern`
+    keys         (public key, use, from_s, until_s, proof) each; at least one of use `govern`. The proof is the key's
+                 own signature over `approvals.possession_bytes`
     """
 
     KIND: ClassVar[str] = "admit_member"
@@ -32,7 +33,7 @@ class AdmitMember:
     role: str
     url: str
     cosign_name: str
-    keys: tuple[tuple[bytes, str, UnixSeconds, UnixSeconds], ...]
+    keys: tuple[tuple[bytes, str, UnixSeconds, UnixSeconds, bytes], ...]
     approvals: Approvals
 
 
@@ -56,6 +57,7 @@ class AddMemberKey:
     """A member signs with this key too, from one moment until another.
 
     serial  the member's; its own approval alone is enough, and without it that of the members is
+    proof   the new key's own signature over `approvals.possession_bytes`
     """
 
     KIND: ClassVar[str] = "add_member_key"
@@ -66,6 +68,7 @@ class AddMemberKey:
     use: str
     from_s: UnixSeconds
     until_s: UnixSeconds
+    proof: bytes
     approvals: Approvals
 
 

@@ -16,6 +16,7 @@ from contracts.governed import AddMemberKey, AdmitMember, ChangeMember, RemoveMe
 from contracts.programmes import ALL_COLLECTIONS
 from contracts.state import Member, MemberKey, Membership
 from contracts.units import UnixSeconds
+from contracts.wire import signatures
 from contracts.wire.signatures import PUBLIC_KEY_LENGTH
 
 TEXT_LENGTH_MAX: Final = 200
@@ -47,7 +48,8 @@ def admit(draft: Draft, command: AdmitMember) -> Effects | Rejected:
         keys=keys,
         admitted_s=draft.at_s,
     )
-    rejected = _fault(draft, candidate, membership) or _key_fault(draft, candidate, (), membership)
+    proofs = tuple(proof for *_, proof in command.keys)
+    rejected = _fault(draft, candidate, membership) or _key_fault(draft, candidate, proofs, membership)
     if rejected is None and not any(key.use == GOVERN for key in keys):
         rejected = Reason.LAST_GOVERN_KEY
     if rejected is not None:
@@ -99,7 +101,7 @@ def add_key(draft: Draft, command: AddMemberKey) -> Effects | Rejected:
     name = member.cosign_name if command.use == COSIGN else ""
     key = MemberKey(command.public_key, command.use, command.from_s, command.until_s, name)
     grown = replace(member, keys=(*member.keys, key), serial=member.serial + 1)
-    fault = _key_fault(draft, grown, member.keys, approvals.membership_of(draft))
+    fault = _key_fault(draft, grown, (command.proof,), approvals.membership_of(draft))
     if fault is not None:
         return Rejected(fault)
     refused = approvals.refusal(draft, command, alone=member)
@@ -192,10 +194,11 @@ def _fault(draft: Draft, member: Member, membership: Membership) -> Reason | Non
     return Reason.COSIGN_NAME_TAKEN if member.cosign_name in names else None
 
 
-def _key_fault(draft: Draft, member: Member, known: tuple[MemberKey, ...], membership: Membership) -> Reason | None:
-    """The first thing that is wrong with the keys of a member that are not `known`."""
+def _key_fault(draft: Draft, member: Member, proofs: tuple[bytes, ...], membership: Membership) -> Reason | None:
+    """The first thing that is wrong with the newest keys of a member, as many as there are proofs."""
     programme, at_s = draft.programme, draft.at_s
-    for key in member.keys[len(known) :]:
+    added = member.keys[len(member.keys) - len(proofs) :]
+    for key in added:
         if len(key.public_key) != PUBLIC_KEY_LENGTH or key.use not in approvals.USES:
             return Reason.INVALID_MEMBER_KEY
         lasts_s, latest_s = key.until_s - key.from_s, at_s + programme.member_key_s_max
@@ -205,7 +208,23 @@ def _key_fault(draft: Draft, member: Member, known: tuple[MemberKey, ...], membe
         return Reason.TOO_MANY_KEYS
     everyone = (other for other in _everyone(draft, membership) if other.member_id != member.member_id)
     public_keys = [key.public_key for other in (*everyone, member) for key in other.keys]
-    return None if len(set(public_keys)) == len(public_keys) else Reason.KEY_IN_USE
+    if len(set(public_keys)) != len(public_keys):
+        return Reason.KEY_IN_USE
+    is_held = all(_is_held(draft, member, key, proof) for key, proof in zip(added, proofs, strict=True))
+    return None if is_held else Reason.KEY_NOT_PROVEN
+
+
+def _is_held(draft: Draft, member: Member, key: MemberKey, proof: bytes) -> bool:
+    """Did the key itself sign for whom, for what and for how long it is?"""
+    message = approvals.possession_bytes(
+        origin=approvals.origin_of(draft),
+        member_id=member.member_id,
+        public_key=key.public_key,
+        use=key.use,
+        from_s=key.from_s,
+        until_s=key.until_s,
+    )
+    return signatures.verify(key.public_key, message, proof)
 
 
 def _keys_of(command: AdmitMember) -> tuple[MemberKey, ...] | None:
@@ -214,12 +233,12 @@ def _keys_of(command: AdmitMember) -> tuple[MemberKey, ...] | None:
         return None
     return tuple(
         MemberKey(public_key, use, from_s, until_s, command.cosign_name if use == COSIGN else "")
-        for public_key, use, from_s, until_s in command.keys
+        for public_key, use, from_s, until_s, _ in command.keys
     )
 
 
 def _is_key(value: object) -> bool:
-    return isinstance(value, tuple) and [type(part) for part in value] == [bytes, str, int, int]
+    return isinstance(value, tuple) and [type(part) for part in value] == [bytes, str, int, int, bytes]
 
 
 def _ended(key: MemberKey, until_s: UnixSeconds) -> MemberKey:

@@ -22,13 +22,12 @@ import httpx
 
 from services.clock import SystemClock
 from services.embedded import listen, served
-from services.encoding import text_of
 from services.keys import Keys, Use
 from services.ledger import checkpoints, notes
 from services.ledger.notes import KeyType, OpenedNote
 from services.member.program import parts
 from services.observability import configure_logging
-from services.proposing import Desk
+from services.proposing import Desk, proven_key
 from services.receipts import keyring
 from services.settings import PREFIX, Settings
 
@@ -96,12 +95,16 @@ class Consortium:
     def found(self) -> None:
         """Admit them one after the other, each approved by as many as it takes, and let a majority make final."""
         for place, member in enumerate(self.members):
-            self._decide(_admission(member), [member, *self.members[:place]])
+            self._decide(_admission(member, self._desk.look("/v1/members")), [member, *self.members[:place]])
         if self.members:
             self._decide({"kind": "set_quorum", "quorum": len(self.members) // 2 + 1}, self.members)
 
+    @property
+    def _desk(self) -> Desk:
+        return Desk(self.url, self.operator)
+
     def _decide(self, body: dict[str, Any], approvers: Sequence[MemberCopy]) -> None:
-        desk = Desk(self.url, self.operator)
+        desk = self._desk
         proposal = desk.propose(body)
         state = proposal["state"]
         for member in approvers:
@@ -229,8 +232,10 @@ def _end(process: SpawnProcess) -> None:
         process.join()
 
 
-def _admission(member: MemberCopy) -> dict[str, Any]:
+def _admission(member: MemberCopy, members: dict[str, Any]) -> dict[str, Any]:
+    """`members` are as the platform shows them."""
     keys, organisation = Keys(member.settings.keys_dir), member.organisation
+    member_id = organisation.member_id
     return {
         "kind": "admit_member",
         "member_id": organisation.member_id,
@@ -238,7 +243,7 @@ def _admission(member: MemberCopy) -> dict[str, Any]:
         "role": organisation.role,
         "url": member.base_url,
         "cosign_name": member.settings.member_cosign_name,
-        "keys": [{"public_key": text_of(keys.public_key(use)), "use": str(use)} for use in (Use.GOVERN, Use.COSIGN)],
+        "keys": [proven_key(members, keys.seed(use), member_id, str(use), None) for use in (Use.GOVERN, Use.COSIGN)],
     }
 
 

@@ -64,15 +64,34 @@ def new_key(
     typer.echo(public_key)
 
 
+@member_app.command("prove")
+@reported
+def prove(
+    seed: Annotated[Path, typer.Argument(help="Seed file of the new key.")],
+    member: Annotated[str, typer.Option("--as", help="The member, or who is to be one, whose key it is.")],
+    use: Annotated[str, typer.Option(help="govern or cosign.")] = "govern",
+    until: Until = None,
+    url: Url = URL,
+) -> None:
+    """Print a new key with the proof that you hold it, for whoever proposes it: `... > KEY.json`.
+
+    The key signs for whom, for what and for how long it is. Where you propose yourself, name the seed file instead.
+    """
+    from services.keys import read_seed
+    from services.proposing import proven_key
+
+    typer.echo(json.dumps(proven_key(desk_of(url, None).look("/v1/members"), read_seed(seed), member, use, until)))
+
+
 @member_app.command("admit")
 @reported
 def admit(  # noqa: PLR0917 (each is an option of the command)
     member_id: MemberId,
     name: Annotated[str, typer.Option(help="The organisation, as people call it.")],
     role: Annotated[str, typer.Option(help="utility, network, retailer, regulator or auditor.")],
-    govern_key: Annotated[str, typer.Option(help="Public key, or a seed file to read it from.")],
+    govern_key: Annotated[str, typer.Option(help="Its seed file, or the KEY.json that `prove` wrote.")],
     cosign_name: Annotated[str, typer.Option(help="Ends in /all or /given, as the role's collections are.")],
-    cosign_key: Annotated[str | None, typer.Option(help="Public key, or a seed file to read it from.")] = None,
+    cosign_key: Annotated[str | None, typer.Option(help="Its seed file, or the KEY.json that `prove` wrote.")] = None,
     address: Annotated[str, typer.Option(help="Where its copy takes checkpoints to co-sign.")] = "",
     sign: Sign = None,
     url: Url = URL,
@@ -86,9 +105,10 @@ def admit(  # noqa: PLR0917 (each is an option of the command)
       sparks member admit hydro --name 'Hydro One' --role utility --govern-key hydro-govern.seed \\
         --cosign-name hydro.example/all --sign hydro-govern.seed
     """
-    from services.proposing import public_key_of
+    from services.proposing import new_key
 
     named = {"govern": govern_key, "cosign": cosign_key}
+    members = desk_of(url, operator).look("/v1/members")
     body = {
         "kind": "admit_member",
         "member_id": member_id,
@@ -96,7 +116,7 @@ def admit(  # noqa: PLR0917 (each is an option of the command)
         "role": role,
         "url": address,
         "cosign_name": cosign_name,
-        "keys": [{"public_key": public_key_of(key), "use": use} for use, key in named.items() if key],
+        "keys": [new_key(members, key, member_id, use) for use, key in named.items() if key],
     }
     put_forward(url, operator, body, member_id, sign)
 
@@ -105,7 +125,7 @@ def admit(  # noqa: PLR0917 (each is an option of the command)
 @reported
 def renew(  # noqa: PLR0917 (each is an option of the command)
     member_id: MemberId,
-    key: Annotated[str, typer.Option(help="The new key: public key, or a seed file to read it from.")],
+    key: Annotated[str, typer.Option(help="The new key: its seed file, or the KEY.json that `prove` wrote.")],
     use: Annotated[str, typer.Option(help="govern or cosign.")] = "govern",
     until: Until = None,
     sign: Sign = None,
@@ -117,10 +137,11 @@ def renew(  # noqa: PLR0917 (each is an option of the command)
     A member that lost its key is given another by the members: leave --sign out, and have more than half of them
     approve.
     """
-    from services.proposing import public_key_of
+    from services.proposing import new_key
 
-    body = {"kind": "add_member_key", "member_id": member_id, "public_key": public_key_of(key), "use": use}
-    put_forward(url, operator, body | ({"until_at": until} if until else {}), member_id, sign)
+    members = desk_of(url, operator).look("/v1/members")
+    body = {"kind": "add_member_key", "member_id": member_id, **new_key(members, key, member_id, use, until)}
+    put_forward(url, operator, body, member_id, sign)
 
 
 @member_app.command("retire")

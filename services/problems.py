@@ -118,6 +118,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "invalid_cosign_name": 422,
     "cosign_name_taken": 409,
     "invalid_member_key": 422,
+    "key_not_proven": 422,
     "unknown_member_key": 404,
     "too_many_keys": 409,
     "last_govern_key": 409,

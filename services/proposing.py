@@ -11,13 +11,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from contracts import bundle
+from contracts import approvals, bundle
 from contracts.commands import BY_KIND
 from contracts.wire import cbor, signatures
 from device_sim.people import Caller, Operator
 from services import contract_sets
 from services.encoding import bytes_of, text_of
 from services.keys import KeyFileUnusable, read_seed
+from services.moments import rfc3339, unix_s
 from services.simulation import DIGEST, digest_of
 
 PROGRAMME: Final = "ontario"
@@ -127,6 +128,45 @@ def said(to_sign: bytes) -> list[tuple[str, str]]:
         ("command", value[2]),
         *zip(names, map(_text, value[3:]), strict=True),
     ]
+
+
+def proven_key(members: dict[str, Any], seed: bytes, member_id: str, use: str, until: str | None) -> dict[str, str]:
+    """A new key as a proposal names it: valid from now, with its own signature that its owner holds it.
+
+    members  as `GET /v1/members` shows them: the log's name, its time, and how long a key lasts
+    """
+    from_s = unix_s(members["at"])
+    until_s = unix_s(until) if until else from_s + int(members["key_s_default"])
+    key = approvals.proven_key(
+        seed, origin=members["origin"], member_id=member_id, use=use, from_s=from_s, until_s=until_s
+    )
+    return {
+        "public_key": text_of(key[0]),
+        "use": use,
+        "from_at": rfc3339(from_s),
+        "until_at": rfc3339(until_s),
+        "proof": text_of(key[-1]),
+    }
+
+
+def new_key(members: dict[str, Any], text: str, member_id: str, use: str, until: str | None = None) -> dict[str, str]:
+    """The new key that is named: by its seed file, or by a file that `sparks member prove` wrote for whoever holds it.
+
+    Raises KeyFileUnusable.
+    """
+    path = Path(text)
+    if path.suffix != ".json":
+        if not path.is_file():
+            raise KeyFileUnusable(f"{text}: no file; name a new key's seed file, or what `sparks member prove` wrote")
+        return proven_key(members, read_seed(path), member_id, use, until)
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        key = {name: str(said[name]) for name in ("public_key", "use", "from_at", "until_at", "proof")}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise KeyFileUnusable(f"{path}: not what `sparks member prove` writes") from None
+    if key["use"] != use:
+        raise KeyFileUnusable(f"{path}: a key for {key['use']}, not for {use}")
+    return key
 
 
 def public_key_of(text: str) -> str:

@@ -24,6 +24,7 @@ _SENTENCES: Final = {
     Reason.APPROVED_TWICE: "One member approves once.",
     Reason.APPROVER_NOT_MEMBER: "Whoever signed is no member, or no more.",
     Reason.INVALID_COSIGN_NAME: "A co-signing name ends in /all or /given, as the role's collections are.",
+    Reason.KEY_NOT_PROVEN: "A new key signs for whom, for what and for how long it is, and this one did not.",
     Reason.INVALID_MEMBER_KEY: "A key has 32 bytes, a use, and ends later than now, within the programme's years.",
     Reason.LAST_GOVERN_KEY: "A member keeps a govern key; add the next one first.",
     Reason.LAST_MEMBER: "The last member stays.",

@@ -32,6 +32,7 @@ UNPROCESSABLE: Final = frozenset(
         Reason.INVALID_MEMBER_KEY,
         Reason.INVALID_NAMEPLATE,
         Reason.INVALID_QUORUM,
+        Reason.KEY_NOT_PROVEN,
         Reason.REFUND_ABOVE_SALE,
         Reason.REFUND_TOO_LATE,
         Reason.TOO_FEW_APPROVALS,

@@ -45,7 +45,8 @@ BYTES_SHOWN_MAX: Final = 1_024
 """Of a field of a proposal; the bytes to sign have all of it."""
 PROPOSED: Final = (
     *("unknown_member", "member_exists", "invalid_member", "unknown_role", "invalid_cosign_name", "cosign_name_taken"),
-    *("invalid_member_key", "unknown_member_key", "too_many_keys", "key_in_use", "last_govern_key", "last_member"),
+    *("invalid_member_key", "key_not_proven", "unknown_member_key", "too_many_keys", "key_in_use", "last_govern_key"),
+    "last_member",
     *("invalid_quorum", "quorum_out_of_reach", "malformed_bundle", "bundle_of_other_version", "invalid_parameters"),
     *("unknown_contracts", "contracts_active"),
 )
@@ -75,6 +76,8 @@ def _add_reading(router: APIRouter, office: Office) -> None:
             origin=ledger.origin if isinstance(ledger, Ledger) else "",
             serial=present.serial,
             quorum=present.quorum,
+            at=rfc3339(office.clock.now_s()),
+            key_s_default=office.sets.programme().member_key_s_default,
             approvals_needed=approvals.needed(office.sets.programme(), len(present.members)),
             items=[_member(office, member) for member in members],
         )
@@ -175,7 +178,7 @@ def _command_of(office: Office, body: Any) -> Governed:
     serial = _membership(office).serial
     match body:
         case shapes.AdmitMemberBody():
-            keys = tuple((*_key(one), *_validity(office, one, now_s)) for one in body.keys)
+            keys = tuple((*_key(one), *_validity(office, one, now_s), _proof(one)) for one in body.keys)
             said = (body.member_id, body.name, body.role, body.url, body.cosign_name)
             return AdmitMember(serial, *said, keys, ())
         case shapes.ChangeMemberBody():
@@ -186,7 +189,7 @@ def _command_of(office: Office, body: Any) -> Governed:
             return ChangeMember(serial, body.member_id, approvals=(), **changed)
         case shapes.AddMemberKeyBody():
             own = _member_row(office, body.member_id).serial
-            return AddMemberKey(own, body.member_id, *_key(body), *_validity(office, body, now_s), ())
+            return AddMemberKey(own, body.member_id, *_key(body), *_validity(office, body, now_s), _proof(body), ())
         case shapes.RetireMemberKeyBody():
             own = _member_row(office, body.member_id).serial
             until_s = now_s if body.until_at is None else body.until_at
@@ -213,6 +216,10 @@ def _activation(serial: int, body: shapes.ActivateContractsBody) -> ActivateCont
 
 def _key(key: shapes.NewMemberKey) -> tuple[bytes, str]:
     return _public_key(key.public_key), key.use
+
+
+def _proof(key: shapes.NewMemberKey) -> bytes:
+    return bytes_of(key.proof) or b""
 
 
 def _public_key(text: str) -> bytes:

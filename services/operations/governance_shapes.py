@@ -32,6 +32,14 @@ class NewMemberKey(Shape):
     use: Annotated[Use, Field(description="govern: approves proposals; cosign: co-signs checkpoints")]
     from_at: Annotated[Moment | None, Field(description="valid from; now, unless given")] = None
     until_at: Annotated[Moment | None, Field(description="valid until; a year later, unless given")] = None
+    proof: Annotated[
+        str,
+        Field(
+            description="base64url: the new key's own signature over the deterministic CBOR of "
+            '["sparks-member-key", origin, member_id, use, public key, from, until (unix seconds)]',
+            max_length=128,
+        ),
+    ] = ""
 
 
 class AdmitMemberBody(Shape):
@@ -42,7 +50,15 @@ class AdmitMemberBody(Shape):
         role="network",
         url="https://sparks.interac.example",
         cosign_name="interac.example/given",
-        keys=[{"public_key": EXAMPLE_KEY, "use": "govern"}],
+        keys=[
+            {
+                "public_key": EXAMPLE_KEY,
+                "use": "govern",
+                "from_at": "2026-07-06T16:00:00Z",
+                "until_at": "2027-07-06T16:00:00Z",
+                "proof": EXAMPLE_SIGNATURE,
+            }
+        ],
     )
     kind: Literal["admit_member"]
     member_id: MemberId
@@ -197,11 +213,19 @@ class Member(Shown):
 
 class Members(Shown):
     model_config = example(
-        origin="sparks.example/ledger", serial=1, quorum=0, approvals_needed=1, items=[EXAMPLE_MEMBER]
+        origin="sparks.example/ledger",
+        serial=1,
+        quorum=0,
+        at=EXAMPLE_MOMENT,
+        key_s_default=31_536_000,
+        approvals_needed=1,
+        items=[EXAMPLE_MEMBER],
     )
     origin: Annotated[str, Field(description="the log's, which every approval names")]
     serial: int
     quorum: Annotated[int, Field(description="co-signatures that make a checkpoint final")]
+    at: Annotated[str, Field(description="the platform's time, by which keys begin and end")]
+    key_s_default: Annotated[int, Field(description="how long a key lasts unless it says until when")]
     approvals_needed: Annotated[int, Field(description="members that carry a proposal now")]
     items: list[Member]
 

@@ -44,9 +44,17 @@ def a_candidate(member_id: str, *, serial: int, at_s: int = MONDAY_NOON_S, **giv
         "name": f"{member_id.title()} Inc.",
         "url": f"https://{member_id}.example",
         "cosign_name": f"{member_id}.example/{suffix}",
-        "keys": tuple((public_key(f"{member_id} {use}"), use, at_s, at_s + YEAR_S) for use in (GOVERN, COSIGN)),
+        "keys": tuple(a_key(member_id, f"{member_id} {use}", use=use, from_s=at_s) for use in (GOVERN, COSIGN)),
     }
     return AdmitMember(serial=serial, member_id=member_id, role=role, approvals=(), **(fields | given))
+
+
+def a_key(
+    member_id: str, name: str, *, use: str = GOVERN, from_s: int = MONDAY_NOON_S, lasts_s: int = YEAR_S, **given: str
+) -> tuple[bytes, str, int, int, bytes]:
+    """The key that is called so, as its holder has it proposed."""
+    said = {"origin": ORIGIN, "member_id": member_id, **given}
+    return approvals.proven_key(a_seed(name), use=use, from_s=from_s, until_s=from_s + lasts_s, **said)
 
 
 def approved(command: G, *names: str, **seeds: str) -> G:
@@ -88,12 +96,7 @@ def with_members(*names: str, quorum: int = 0) -> Memory:
 
 
 def a_new_key(view: Memory, member_id: str, name: str, *, use: str = GOVERN, **given: Any) -> AddMemberKey:
-    fields = {"from_s": view.at_s, "until_s": view.at_s + YEAR_S} | given
-    return AddMemberKey(
-        serial=member_of(view, member_id).serial,
-        member_id=member_id,
-        public_key=public_key(name),
-        use=use,
-        approvals=(),
-        **fields,
-    )
+    from_s = given.get("from_s", view.at_s)
+    until_s = given.get("until_s", view.at_s + YEAR_S)
+    key = a_key(member_id, name, use=use, from_s=from_s, lasts_s=until_s - from_s)
+    return AddMemberKey(member_of(view, member_id).serial, member_id, *key, ())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.approvals import COSIGN, approve_bytes
+from contracts.approvals import COSIGN, GOVERN, approve_bytes, proven_key
 from contracts.effects import Effects, Reason, Rejected
 from contracts.governed import AddMemberKey, ChangeMember, Governed, RemoveMember, RetireMemberKey, SetQuorum
 from contracts.memory import Memory
@@ -15,6 +15,7 @@ from tests.contracts.members import (
     ORIGIN,
     YEAR_S,
     a_candidate,
+    a_key,
     a_new_key,
     a_seed,
     an_open_ledger,
@@ -87,16 +88,17 @@ def test_nobody_is_made_a_member_who_did_not_sign():
         ({"cosign_name": "hydro.example/all"}, Reason.COSIGN_NAME_TAKEN),
         ({"role": "retailer", "cosign_name": "auditor.example/all"}, Reason.INVALID_COSIGN_NAME),
         ({"keys": ()}, Reason.LAST_GOVERN_KEY),
-        ({"keys": ((b"short", "govern", 0, 1),)}, Reason.INVALID_MEMBER_KEY),
+        ({"keys": ((b"short", "govern", 0, 1, b""),)}, Reason.INVALID_MEMBER_KEY),
         ({"keys": ((bytes(32), "govern", MONDAY_NOON_S),)}, Reason.INVALID_MEMBER_KEY),
-        ({"keys": ((bytes(32), "reign", MONDAY_NOON_S, MONDAY_NOON_S + 1),)}, Reason.INVALID_MEMBER_KEY),
-        ({"keys": ((bytes(32), "govern", 0, MONDAY_NOON_S + 1),)}, Reason.INVALID_MEMBER_KEY),
-        ({"keys": ((bytes(32), "govern", MONDAY_NOON_S - 1, MONDAY_NOON_S),)}, Reason.INVALID_MEMBER_KEY),
-        ({"keys": ((bytes(32), "govern", MONDAY_NOON_S, MONDAY_NOON_S + 9),) * 2}, Reason.KEY_IN_USE),
+        ({"keys": ((bytes(32), "reign", MONDAY_NOON_S, MONDAY_NOON_S + 1, b""),)}, Reason.INVALID_MEMBER_KEY),
+        ({"keys": ((bytes(32), "govern", 0, MONDAY_NOON_S + 1, b""),)}, Reason.INVALID_MEMBER_KEY),
+        ({"keys": ((bytes(32), "govern", MONDAY_NOON_S - 1, MONDAY_NOON_S, b""),)}, Reason.INVALID_MEMBER_KEY),
+        ({"keys": ((bytes(32), "govern", MONDAY_NOON_S, MONDAY_NOON_S + 9, b""),) * 2}, Reason.KEY_IN_USE),
         (
-            {"keys": ((public_key("hydro cosign"), "govern", MONDAY_NOON_S, MONDAY_NOON_S + 9),)},
+            {"keys": ((public_key("hydro cosign"), "govern", MONDAY_NOON_S, MONDAY_NOON_S + 9, b""),)},
             Reason.KEY_IN_USE,
         ),
+        ({"keys": (a_key("hydro", "auditor govern"),)}, Reason.KEY_NOT_PROVEN),
     ],
 )
 def test_a_candidate_that_does_not_fit_is_refused_whoever_approves(given: dict[str, Any], reason: Reason):
@@ -117,7 +119,7 @@ def test_an_id_is_given_once_even_if_its_member_has_gone():
     view = with_members(*THREE)
     gone = RemoveMember(members_of(view).serial, "auditor", ())
     assert isinstance(tell(view, approved(gone, "hydro", "interac")), Effects)
-    again = a_candidate("auditor", serial=members_of(view).serial, keys=((bytes(32), "govern", 0, 1),))
+    again = a_candidate("auditor", serial=members_of(view).serial, keys=((bytes(32), "govern", 0, 1, b""),))
 
     assert reason_of(view, again) is Reason.MEMBER_EXISTS
 
@@ -261,6 +263,34 @@ def test_a_member_has_only_so_many_keys():
     assert reason_of(view, approved(a_new_key(view, "hydro", "more"), "hydro")) is Reason.TOO_MANY_KEYS
 
 
+@pytest.mark.parametrize("said", [{"origin": "other.example/ledger"}, {"member_id": "auditor"}, {"use": COSIGN}])
+def test_a_proof_is_for_one_log_one_member_and_one_use(said: dict[str, Any]):
+    view = with_members("hydro")
+    words = {"origin": ORIGIN, "member_id": "hydro", "use": GOVERN, **said}
+    *_, proof = proven_key(a_seed("next"), from_s=view.at_s, until_s=view.at_s + YEAR_S, **words)
+
+    command = replace(a_new_key(view, "hydro", "next"), proof=proof)
+
+    assert reason_of(view, approved(command, "hydro")) is Reason.KEY_NOT_PROVEN
+
+
+@pytest.mark.parametrize("part", ["from_s", "until_s"])
+def test_a_proof_says_how_long_the_key_is_valid(part: str):
+    view = with_members("hydro")
+    command = a_new_key(view, "hydro", "next")
+
+    longer = replace(command, **{part: getattr(command, part) + 1})
+
+    assert reason_of(view, approved(longer, "hydro")) is Reason.KEY_NOT_PROVEN
+
+
+def test_members_cannot_give_a_member_a_key_that_it_does_not_hold():
+    view = with_members(*THREE)
+    command = replace(a_new_key(view, "auditor", "next"), proof=bytes(64))
+
+    assert reason_of(view, approved(command, "hydro", "interac")) is Reason.KEY_NOT_PROVEN
+
+
 def a_retirement(view: Memory, member_id: str, name: str, until_s: int = 0) -> RetireMemberKey:
     return RetireMemberKey(member_of(view, member_id).serial, member_id, public_key(name), until_s, ())
 
@@ -338,7 +368,7 @@ def test_a_role_of_other_collections_needs_a_name_that_says_so():
     [
         RemoveMember(3, "nobody", ()),
         ChangeMember(3, "nobody", "N", "auditor", "", "n/all", ()),
-        AddMemberKey(0, "nobody", bytes(32), "govern", 0, 1, ()),
+        AddMemberKey(0, "nobody", bytes(32), "govern", 0, 1, b"", ()),
         RetireMemberKey(0, "nobody", bytes(32), 0, ()),
     ],
 )

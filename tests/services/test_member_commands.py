@@ -84,6 +84,23 @@ def test_a_membership_is_founded_grows_and_renews_its_keys(url: str) -> None:
     assert shown["ending"] == 0
 
 
+def test_a_candidate_hands_over_its_key_with_a_proof_and_never_its_seed(url: str) -> None:
+    admit(url, "hydro", "utility")
+    member("new-key", "auditor-govern")
+    proven = member("prove", "auditor-govern.seed", "--as", "auditor", "--url", url)
+    Path("key.json").write_text(proven.stdout)
+    words = ["--role", "auditor", "--govern-key", "key.json", "--cosign-name", "auditor.example/all", "--url", url]
+
+    proposal = member("admit", "auditor", "--name", "Auditor", *words).stdout.strip()
+    approve(url, proposal, "hydro", "--yes")
+
+    assert "carried" in approve(url, proposal, "auditor", "--yes").stderr
+    words[-3] = "other.example/all"
+    stolen = member("admit", "other", "--name", "Other", *words)
+    assert (stolen.exit_code, len(stolen.stderr.splitlines())) == (1, 1)
+    assert "key_in_use" in stolen.stderr
+
+
 def test_a_key_that_ends_within_ninety_days_is_forecast(url: str) -> None:
     admit(url, "hydro", "utility")
     member("new-key", "soon")

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks import servers
-from contracts.approvals import COSIGN, GOVERN, approve_bytes
+from contracts.approvals import approve_bytes, proven_key
 from contracts.commands import Command, DepositReserve, Request
 from contracts.commands import to_bytes as request_bytes
 from contracts.governed import AdmitMember, SetQuorum
@@ -67,9 +67,10 @@ class Consortium:
     def admit_all(self) -> None:
         now_s = self.platform.clock.now_s()
         for serial, name in enumerate(NAMES):
-            keys = (
-                (self.keys(name).public_key(Use.GOVERN), GOVERN, now_s, now_s + YEAR_S),
-                (self.keys(name).public_key(Use.COSIGN), COSIGN, now_s, now_s + YEAR_S),
+            said = {"origin": self.platform.settings.ledger_origin, "member_id": name}
+            keys = tuple(
+                proven_key(self.keys(name).seed(use), use=str(use), from_s=now_s, until_s=now_s + YEAR_S, **said)
+                for use in (Use.GOVERN, Use.COSIGN)
             )
             url, cosign_name = f"http://127.0.0.1:{self.ports[name]}", f"{name}.example/all"
             self.approved(AdmitMember(serial, name, name, "auditor", url, cosign_name, keys, ()), *NAMES[: serial + 1])

@@ -22,7 +22,7 @@ from services.keys import Use
 from services.ledger.client import LedgerUnavailable
 from services.setaside import quarantine
 from services.setaside.quarantine import Aside
-from tests.contracts.members import YEAR_S, a_seed, public_key
+from tests.contracts.members import a_key, a_seed
 from tests.services.customers.platform import NOON_S, PASSWORD, Platform, Who
 
 ORIGIN = "sparks.example/ledger"
@@ -177,7 +177,7 @@ def test_the_operator_signs_that_it_has_erased_and_until_when_backups_last(platf
 def a_member(platform: Platform, name: str = "auditor") -> bytes:
     """Admit the first member; the seed that it signs with."""
     seed = a_seed(f"{name} {GOVERN}")
-    keys = ((public_key(f"{name} {GOVERN}"), GOVERN, NOON_S, NOON_S + YEAR_S),)
+    keys = (a_key(name, f"{name} {GOVERN}", from_s=NOON_S),)
     command = AdmitMember(0, name, name, "auditor", "", f"{name}.example/all", keys, ())
     signature = signatures.sign(seed, approvals.approve_bytes(ORIGIN, command))
     platform.do(replace(command, approvals=((name, signature),)))

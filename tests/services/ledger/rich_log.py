@@ -49,7 +49,7 @@ from services.clock import SimulatedClock
 from services.ledger.client import Accepted, Declined, Outcome
 from services.ledger.opening import LogIdentity
 from services.ledger.writer import Writer
-from tests.contracts.members import a_candidate, approved, public_key
+from tests.contracts.members import a_candidate, a_key, approved, public_key
 from tests.services.contract_sets.second import other_parameters, other_rate
 
 ORIGIN = "sparks.example/ledger"
@@ -148,7 +148,7 @@ def _found(scribe: Scribe) -> None:
         approved(a_candidate("hydro", serial=0, at_s=at_s), "hydro"),
         approved(a_candidate("auditor", serial=1, at_s=at_s), "hydro", "auditor"),
         approved(ChangeMember(2, "auditor", "Audit", "auditor", "", "auditor.example/all", ()), "hydro", "auditor"),
-        approved(AddMemberKey(0, "hydro", key, "govern", at_s, at_s + DAY_S, ()), "hydro"),
+        approved(AddMemberKey(0, "hydro", *a_key("hydro", "next", from_s=at_s, lasts_s=DAY_S), ()), "hydro"),
         approved(RetireMemberKey(1, "hydro", key, 0, ()), hydro="next"),
         approved(SetQuorum(3, 1, ()), "hydro", "auditor"),
         approved(RemoveMember(4, "auditor", ()), "hydro", "auditor"),

@@ -20,7 +20,7 @@ from services.ledger.client import Accepted, Declined, LedgerUnavailable
 from services.ledger.findings import Finding
 from services.ledger.store import Batch, Store
 from services.ledger.verify import verify
-from tests.contracts.members import YEAR_S, a_seed, public_key
+from tests.contracts.members import a_key, a_seed
 from tests.services.contract_sets.second import OWN, PROGRAMME, other_parameters, other_rate, other_rule, replaced
 from tests.services.ledger.builders import IDENTITY, NOON_S, Books, Home, fund, request, running
 
@@ -40,7 +40,9 @@ def signed(command: G, *names: str) -> Request:
 def admit_members(books: Books) -> None:
     for serial, name in enumerate(NAMES):
         role, suffix = ROLES[name]
-        keys = tuple((public_key(f"{name} {use}"), use, NOON_S, NOON_S + YEAR_S) for use in (GOVERN, COSIGN))
+        keys = tuple(
+            a_key(name, f"{name} {use}", use=use, from_s=NOON_S, origin=IDENTITY.origin) for use in (GOVERN, COSIGN)
+        )
         command = AdmitMember(serial, name, name, role, "", f"{name}.example/{suffix}", keys, ())
         books.accept(signed(command, *NAMES[: serial + 1]))
 

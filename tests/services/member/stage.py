@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cbor2
 import httpx
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Engine, delete, insert, select, update
 from sqlmodel import Session
 
-from contracts.approvals import COSIGN, GOVERN, approve_bytes
+from contracts.approvals import COSIGN, GOVERN, approve_bytes, proven_key
 from contracts.governed import AdmitMember, SetQuorum
 from contracts.wire import signatures
 from services import database
@@ -60,13 +61,11 @@ def operator(books: Books, *others: APIRouter) -> Iterator[str]:
 
 def admit(books: Books, who: str, url: str, seed: bytes, *, approved_by: dict[str, bytes]) -> None:
     """Make an organisation a member of all collections; `approved_by` are members and their seeds."""
-    lasting = (builders.NOON_S - 1_000, builders.NOON_S + 30_000_000)
-    keys = (
-        (signatures.public_key_of(seed), GOVERN, *lasting),
-        (signatures.public_key_of(cosign_seed(seed)), COSIGN, *lasting),
-    )
-    said = AdmitMember(len(approved_by), who, f"The {who}", "auditor", url, f"{who}.example/all", keys, ())
-    books.accept(builders.request(_approved(said, {**approved_by, who: seed})))
+    said: dict[str, Any] = {"origin": ORIGIN, "member_id": who}
+    said |= {"from_s": builders.NOON_S - 1_000, "until_s": builders.NOON_S + 30_000_000}
+    keys = (proven_key(seed, use=GOVERN, **said), proven_key(cosign_seed(seed), use=COSIGN, **said))
+    admission = AdmitMember(len(approved_by), who, f"The {who}", "auditor", url, f"{who}.example/all", keys, ())
+    books.accept(builders.request(_approved(admission, {**approved_by, who: seed})))
 
 
 def set_quorum(books: Books, quorum: int, *, serial: int, approved_by: dict[str, bytes]) -> None:

@@ -7,16 +7,25 @@ import httpx
 from contracts.approvals import COSIGN, GOVERN
 from contracts.wire import signatures
 from services.encoding import bytes_of, text_of
-from tests.contracts.members import ROLES, a_seed, public_key
+from services.moments import rfc3339
+from tests.contracts.members import ROLES, a_key, a_seed
 from tests.services.asgi import Http
+from tests.services.ledger.builders import IDENTITY, NOON_S
 from tests.services.operations.conftest import Desk
+
+
+def a_new_key(member_id: str, name: str, *, use: str = GOVERN, from_s: int = NOON_S) -> dict[str, str]:
+    """The key that is called so, as a proposal names it."""
+    public_key, _, _, until_s, proof = a_key(member_id, name, use=use, from_s=from_s, origin=IDENTITY.origin)
+    said = {"from_at": rfc3339(from_s), "until_at": rfc3339(until_s)}
+    return {"public_key": text_of(public_key), "use": use, "proof": text_of(proof), **said}
 
 
 def an_admission(member_id: str, **changes: Any) -> dict[str, Any]:
     """The body that proposes a member with a key of each use; the seeds are those of `tests.contracts.members`."""
     role = changes.get("role", ROLES[member_id])
     suffix = "all" if role in {"utility", "auditor", "regulator"} else "given"
-    keys = [{"public_key": text_of(public_key(f"{member_id} {use}")), "use": use} for use in (GOVERN, COSIGN)]
+    keys = [a_new_key(member_id, f"{member_id} {use}", use=use) for use in (GOVERN, COSIGN)]
     body = {
         "kind": "admit_member",
         "member_id": member_id,

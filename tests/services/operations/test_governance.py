@@ -12,7 +12,7 @@ from services.operations.keyring import KeyMetrics
 from tests.contracts.members import YEAR_S, public_key
 from tests.services.contract_sets.second import other_parameters, other_rate, other_rule
 from tests.services.operations.conftest import code_of
-from tests.services.operations.council import an_admission, approve, decide, found, propose
+from tests.services.operations.council import a_new_key, an_admission, approve, decide, found, propose
 
 QUORUM = {"kind": "set_quorum", "quorum": 1}
 
@@ -83,8 +83,7 @@ def test_a_proposal_is_void_once_another_one_was_carried(desk):
 
 def test_a_member_renews_its_key_alone_and_the_old_one_is_retired(desk):
     found(desk, "hydro", "interac")
-    next_key = text_of(public_key("next"))
-    body = {"kind": "add_member_key", "member_id": "interac", "public_key": next_key, "use": "govern"}
+    body = {"kind": "add_member_key", "member_id": "interac", **a_new_key("interac", "next")}
 
     assert decide(desk, body, "interac")["state"] == "carried"
     old = text_of(public_key("interac govern"))
@@ -112,6 +111,22 @@ def test_a_proposal_asked_for_twice_is_one(desk):
     assert len(desk.as_().get("/v1/proposals").json()["items"]) == 1
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"proof": ""},
+        {"use": "cosign"},
+        {"until_at": "2027-01-01T00:00:00Z"},
+        {"public_key": text_of(public_key("another"))},
+    ],
+)
+def test_a_key_is_not_proposed_unless_it_signed_for_whom_for_what_and_for_how_long_it_is(desk, changed):
+    found(desk, "hydro")
+    body = {"kind": "add_member_key", "member_id": "hydro", **a_new_key("hydro", "next"), **changed}
+
+    assert code_of(desk.programme.post("/v1/proposals", body)) == (422, "key_not_proven")
+
+
 # Keys that end
 
 
@@ -120,7 +135,8 @@ def test_the_metric_says_when_the_last_key_of_each_use_ends(desk):
     registry = CollectorRegistry()
     registry.register(KeyMetrics(desk.books.ledger, desk.clock))
     desk.clock.advance_to(desk.clock.now_s() + 300 * DAY_S)
-    body = {"kind": "add_member_key", "member_id": "hydro", "public_key": text_of(public_key("next")), "use": "cosign"}
+    key = a_new_key("hydro", "next", use="cosign", from_s=desk.clock.now_s())
+    body = {"kind": "add_member_key", "member_id": "hydro", **key}
     assert decide(desk, body, "hydro")["state"] == "carried"
 
     told = generate_latest(registry).decode()
