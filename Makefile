@@ -1,6 +1,6 @@
 # Everything a developer does here, on a machine with Python 3.11+ and make. Each target sets up what it needs.
 #   make demo    one simulated day of 25 homes and 3 members, then the APIs on port 8000    ONCE=1: only the summary
-#   make test    the tests, with real brokers and databases
+#   make test    the tests, with real brokers, databases and a proxy
 #   make check   style, types, and who may import whom
 #   make bench   measure this machine: packs and purchases per second
 #   make clean   forget everything that was made here but the data
@@ -48,4 +48,4 @@ development:
 	@PYTHON='$(PYTHON)' scripts/python-packages test,check
 
 servers:
-	@scripts/system-packages mosquitto postgresql
+	@scripts/system-packages mosquitto postgresql nginx

@@ -35,11 +35,11 @@ class StandFailed(Exception):
 
 
 class Service:
-    """`sparks serve NAME` in a process of its own, on a free port."""
+    """`sparks serve NAME` in a process of its own, on a free port unless it is given one."""
 
-    def __init__(self, name: str, settings: Mapping[str, str]) -> None:
+    def __init__(self, name: str, settings: Mapping[str, str], *, port: int | None = None) -> None:
         self.name = name
-        self.port = free_port()
+        self.port = port or free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
         environment = {**inherited, **settings, f"{PREFIX}HTTP_PORT": str(self.port)}

@@ -194,7 +194,8 @@ class Queries:
     def size(self) -> int:
         """How many entries there are."""
         with self._reading() as session:
-            return (session.execute(select(func.max(ENTRIES.c.index))).scalar() or -1) + 1
+            newest: int | None = session.execute(select(func.max(ENTRIES.c.index))).scalar()
+        return 0 if newest is None else newest + 1
 
     def root(self, size: int) -> bytes | None:
         """The root of the tree as it was at `size`, or None if it has not been that large."""

@@ -1,7 +1,9 @@
 """What every shape of the platform must be able to do: measure, earn, pay."""
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -16,7 +18,9 @@ from device_sim.publisher import Login, broker_at
 from device_sim.unit import PlatformKeys
 
 HOUR_S = 3_600
+HOURS = 12
 PATIENCE_S = 30
+UNIT = "story-1"
 
 
 class Person(NamedTuple):
@@ -41,7 +45,27 @@ def platform_keys(base_url: str) -> PlatformKeys:
     return PlatformKeys(receipts=tuple(found["receipts"]), commands=tuple(found["commands"]))
 
 
-def measure_earn_and_pay(
+@dataclass(frozen=True, slots=True)
+class Household:
+    """A unit that is connected, its owner who is signed in, and a shop nearby."""
+
+    fleet: Fleet
+    customer: Customer
+    shop: Shop
+    first_s: int
+
+    def measure(self, hours: range) -> None:
+        """The unit publishes what it measured in each of these hours, without waiting for an answer."""
+        for hour in hours:
+            self.fleet.measure(UNIT, [Interval(self.first_s + hour * HOUR_S, HOUR_S, 50_000, 50_000, 0, 0, 0, 0)])
+
+    def wait_for_receipts(self) -> None:
+        """Return once receipts cover all that was measured."""
+        assert self.fleet.wait_until_empty(PATIENCE_S), (self.fleet.progress(), self.fleet.troubles())
+
+
+@contextmanager
+def joined(
     base_url: str,
     broker_url: str,
     operator: Operator,
@@ -50,10 +74,10 @@ def measure_earn_and_pay(
     *,
     protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311,
     person: Person = ANN,
-) -> dict[str, Any]:
-    """A unit publishes twelve hours; its owner buys for 100 cents. What the customer has before and after."""
+) -> Iterator[Household]:
+    """A household takes part: its unit can measure the twelve hours before `now_s`."""
     provision = Provision(
-        device_id="story-1",
+        device_id=UNIT,
         seed=b"s" * 32,
         pv_nameplate_w=100_000,
         battery_capacity_wh=10_000,
@@ -85,12 +109,25 @@ def measure_earn_and_pay(
             clock_s=time.monotonic,
             chance=Random(1),
         )
-        first_s = now_s // HOUR_S * HOUR_S - 12 * HOUR_S
         with fleet:
-            for hour in range(12):
-                fleet.measure("story-1", [Interval(first_s + hour * HOUR_S, HOUR_S, 50_000, 50_000, 0, 0, 0, 0)])
-            assert fleet.wait_until_empty(PATIENCE_S), (fleet.progress(), fleet.troubles())
-        before = customer.sparks()
-        sale = shop.authorize(amount_cents=100, checkout_code=customer.checkout_code())
+            yield Household(fleet, customer, shop, now_s // HOUR_S * HOUR_S - HOURS * HOUR_S)
+
+
+def measure_earn_and_pay(
+    base_url: str,
+    broker_url: str,
+    operator: Operator,
+    folder: Path,
+    now_s: int,
+    *,
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311,
+    person: Person = ANN,
+) -> dict[str, Any]:
+    """A unit publishes twelve hours; its owner buys for 100 cents. What the customer has before and after."""
+    with joined(base_url, broker_url, operator, folder, now_s, protocol=protocol, person=person) as home:
+        home.measure(range(HOURS))
+        home.wait_for_receipts()
+        before = home.customer.sparks()
+        sale = home.shop.authorize(amount_cents=100, checkout_code=home.customer.checkout_code())
         assert sale["status"] == "captured", sale
-        return {"before": before, "sale": sale, "after": customer.sparks()}
+        return {"before": before, "sale": sale, "after": home.customer.sparks()}

@@ -1,62 +1,56 @@
-"""The public face of the deployed shape, routed as `deploy/nginx.conf` says; nginx itself is not needed for that."""
+"""The public face of the deployed shape: nginx, with `deploy/nginx.conf` as it is but for the addresses."""
 
+import os
 import re
-import socket
-import threading
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from benchmarks.servers import ServerProcess, accepts_connections, program
 
 NGINX_CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-LOCATION = re.compile(
-    r"location (?P<exact>= )?(?P<path>\S+) \{ (?:proxy_pass http://(?P<service>\w+):8000|return 404);"
-)
+AROUND = """
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr;
+{user}
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/default.conf;
+}}
+"""
+"""What the image has around the file that compose.yaml gives it, with files and log where a test may have them."""
 
 
-def service_of(path: str) -> str | None:
-    """Which service nginx would pass a path on to: an exact location first, then the longest prefix."""
-    found = [match.groupdict() for match in LOCATION.finditer(NGINX_CONF.read_text())]
-    exact = [one for one in found if one["exact"] and one["path"] == path]
-    prefixes = [one for one in found if not one["exact"] and path.startswith(one["path"])]
-    best = exact[0] if exact else max(prefixes, key=lambda one: len(one["path"]))
-    return best["service"]
+def here(conf: str, ports: Mapping[str, int], *, port: int) -> str:
+    """The file with the port to listen on, and with each host of compose.yaml as a port of this machine."""
+    listening = conf.replace("listen 8000;", f"listen 127.0.0.1:{port};")
+    return re.sub(r"(?<=[ /])([a-z-]+):8000", lambda found: f"127.0.0.1:{ports[found[1]]}", listening)
 
 
 @contextmanager
-def proxy(base_urls: Mapping[str, str]) -> Iterator[str]:
-    """A base URL in front of the services at `base_urls`."""
-    with socket.create_server(("127.0.0.1", 0)) as listening, httpx.Client() as http:
-
-        def forward(request: Request, body: bytes) -> Response:
-            service = service_of(request.url.path)
-            if service is None:
-                return Response(status_code=404)
-            url = f"{base_urls[service]}{request.url.path}"
-            headers = {k: v for k, v in request.headers.items() if k not in ("host", "content-length")}
-            answer = http.request(request.method, url, params=request.query_params, headers=headers, content=body)
-            kept = {k: v for k, v in answer.headers.items() if k not in ("content-length", "transfer-encoding")}
-            return Response(answer.content, answer.status_code, kept)
-
-        async def handle(request: Request) -> Response:
-            body = await request.body()
-            from starlette.concurrency import run_in_threadpool
-
-            return await run_in_threadpool(forward, request, body)
-
-        app = Starlette(routes=[Route("/{path:path}", handle, methods=METHODS)])
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
+def proxy(ports: Mapping[str, int], *, port: int) -> Iterator[str]:
+    """A base URL on `port` in front of the services on `ports`, which are named as in compose.yaml."""
+    with tempfile.TemporaryDirectory(prefix="sparks-nginx-") as name:
+        folder = Path(name)
+        user = "user root;" if os.geteuid() == 0 else ""  # else its workers would be somebody who cannot write here
+        (folder / "nginx.conf").write_text(AROUND.format(folder=folder, user=user))
+        (folder / "default.conf").write_text(here(NGINX_CONF.read_text(), ports, port=port))
+        server = ServerProcess(
+            command=[program("nginx"), "-p", name, "-c", str(folder / "nginx.conf")],
+            directory=folder,
+            is_ready=lambda: accepts_connections(port),
+        )
+        server.start()
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            yield f"http://127.0.0.1:{port}"
         finally:
-            server.should_exit = True
-            thread.join()
+            server.stop()
