@@ -19,7 +19,6 @@ import yaml
 
 from benchmarks import servers
 from benchmarks.stand import Service
-from contracts import programmes
 from device_sim.people import CallFailed, Operator
 from services import database, faces
 from services.keys import Keys, Use
@@ -206,7 +205,7 @@ def test_readings_and_purchases_go_on_when_the_ledger_that_writes_is_killed(depl
     assert len({sale["id"] for sale in again}) == PURCHASES
     assert deployed.says(standby) == "ready"
     engine = database.engine(deployed.database_url)
-    queries = Queries(engine, programmes.load())
+    queries = Queries(engine)
     kinds = Counter(recorded.kind for recorded in queries.recorded(0, queries.size()))
     assert (kinds["record_pack"], kinds["authorize"]) == (HOURS, PURCHASES)
     wait_until(lambda: is_final(deployed, queries.size()), within_s=START_S)
