@@ -230,9 +230,7 @@ def admit_members(deployed: Deployed) -> None:
             "role": role,
             "url": deployed.services[f"member-{member}"].base_url,
             "cosign_name": f"{member}.example/all",
-            "keys": [
-                {"public_key": text_of(keys.public_key(use)), "use": str(use)} for use in (Use.GOVERN, Use.COSIGN)
-            ],
+            "keys": [proven_key(shown, keys.seed(use), member, str(use), None) for use in (Use.GOVERN, Use.COSIGN)],
         }
         present.append(member)
         decide(deployed, desk, body, present)
