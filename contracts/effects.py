@@ -127,8 +127,7 @@ class Rejected:
     facts: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(NamedTuple):
     """What one executed command changes and answers.
 
     writes    new row by key (None: the row is gone)

@@ -4,8 +4,8 @@ programme.md, "An interval is accepted when" and "Where the watt-hours came from
 the battery, then the grid; what the battery holds is tracked by origin.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from contracts.programmes import Programme
 from contracts.state import Unit
@@ -29,8 +29,7 @@ class Refusal(StrEnum):
     ENERGY_IMBALANCE = "energy_imbalance"
 
 
-@dataclass(frozen=True, slots=True)
-class Flows:
+class Flows(NamedTuple):
     """An interval's watt-hours by way and origin; the battery's stock after it."""
 
     pv_load_wh: Wh
@@ -58,7 +57,7 @@ def refusal_of(interval: Interval, unit: Unit, programme: Programme, *, is_overl
         return Refusal.INTERVAL_CROSSES_HOUR
     if is_overlap:
         return Refusal.INTERVAL_OVERLAP
-    if min(_six(interval)) < 0:
+    if min(interval.flows_wh) < 0:
         return Refusal.NEGATIVE_ENERGY
     if _is_above_nameplate(interval, unit, programme):
         return Refusal.ABOVE_NAMEPLATE
@@ -132,17 +131,6 @@ def joined(
         else:
             merged.append(run)
     return tuple(merged)
-
-
-def _six(interval: Interval) -> tuple[Wh, ...]:
-    return (
-        interval.pv_wh,
-        interval.load_wh,
-        interval.charge_wh,
-        interval.discharge_wh,
-        interval.import_wh,
-        interval.export_wh,
-    )
 
 
 def _has_shape(interval: Interval, programme: Programme) -> bool:

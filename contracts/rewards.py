@@ -3,9 +3,9 @@
 programme.md, What it earns. Awards are micro_sparks by rule; energies in wh.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from contracts import metering, state
 from contracts.effects import Draft
@@ -17,8 +17,7 @@ from contracts.wire.packs import Interval
 RULES: Final = ("self_supply", "green_export", "carbon", "event_response")
 
 
-@dataclass(frozen=True, slots=True)
-class IntervalAward:
+class IntervalAward(NamedTuple):
     """What one interval was found to be worth, and the stock after it."""
 
     period: str
@@ -29,8 +28,7 @@ class IntervalAward:
     counts_for_holder: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A pack's intervals accepted: the meter after them, the awards by interval."""
 
     meter: Meter
@@ -116,7 +114,7 @@ def _earn(draft: Draft, unit: Unit, meter: Meter, interval: Interval) -> tuple[M
         grey_wh=flows.grey_wh,
         day_micro_sparks=meter.day_micro_sparks + sum(award.micro_sparks),
         day_runs=metering.joined(meter.day_runs, interval.start_s, end_s),
-        recent=_recent(draft, meter, end_s, (interval.start_s, interval.duration_s, net_wh)),
+        recent=_recent(draft, meter.recent, interval, net_wh),
         baselines=baselines,
     )
     return after, award
@@ -182,15 +180,39 @@ def _day(draft: Draft, unit: Unit, meter: Meter, day: int) -> DayOfUnit:
 
 
 def _recent(
-    draft: Draft, meter: Meter, end_s: UnixSeconds, latest: tuple[UnixSeconds, int, Wh]
-) -> tuple[tuple[UnixSeconds, int, Wh], ...]:
-    """The intervals that the baseline of an event may still need.
+    draft: Draft, runs: tuple[tuple[int, ...], ...], interval: Interval, net_wh: Wh
+) -> tuple[tuple[int, ...], ...]:
+    """The intervals that the baseline of an event may still need, the latest added.
 
     It needs those of the window before the event's start, at the unit's first interval inside it; between the two lies
     at most one interval that crosses the start, so the window and one longest interval are enough.
     """
-    from_s = end_s - draft.programme.baseline_window_s - draft.programme.interval_s_max
-    return (*(kept for kept in meter.recent if kept[0] >= from_s), latest)
+    start_s, duration_s = interval.start_s, interval.duration_s
+    from_s = start_s + duration_s - draft.programme.baseline_window_s - draft.programme.interval_s_max
+    kept = tuple([since for run in runs if (since := _since(run, from_s))])
+    if kept and kept[-1][1] == duration_s and _run_end_s(kept[-1]) == start_s:
+        return (*kept[:-1], (*kept[-1], net_wh))
+    return (*kept, (start_s, duration_s, net_wh))
+
+
+def _since(run: tuple[int, ...], from_s: UnixSeconds) -> tuple[int, ...] | None:
+    """What of a run starts at `from_s` or later, or None if nothing does."""
+    start_s, duration_s = run[:2]
+    if start_s >= from_s:
+        return run
+    gone = -((start_s - from_s) // duration_s)
+    return (start_s + gone * duration_s, duration_s, *run[2 + gone :]) if len(run) > 2 + gone else None
+
+
+def _run_end_s(run: tuple[int, ...]) -> UnixSeconds:
+    return run[0] + run[1] * (len(run) - 2)
+
+
+def _measured(runs: tuple[tuple[int, ...], ...]) -> Iterator[tuple[UnixSeconds, int, Wh]]:
+    """(start_s, duration_s, net import wh) of every interval in the runs."""
+    for start_s, duration_s, *nets_wh in runs:
+        for k, net_wh in enumerate(nets_wh):
+            yield start_s + k * duration_s, duration_s, net_wh
 
 
 def _inside(
@@ -217,7 +239,7 @@ def _baseline(draft: Draft, meter: Meter, events: ZoneEvents, event_start_s: Uni
     from_s = event_start_s - draft.programme.baseline_window_s
     used = [
         (duration_s, net_wh)
-        for start_s, duration_s, net_wh in meter.recent
+        for start_s, duration_s, net_wh in _measured(meter.recent)
         if start_s >= from_s
         and start_s + duration_s <= event_start_s
         and not any(True for _ in _inside(events, start_s, start_s + duration_s))

@@ -83,13 +83,13 @@ def spoiled(
             return [_with_impossible_sun(interval, pv_nameplate_w) for interval in intervals]
         case _:
             return list(intervals)
-    return [replace(interval, start_s=interval.start_s + shift_s) for interval in intervals]
+    return [interval._replace(start_s=interval.start_s + shift_s) for interval in intervals]
 
 
 def _with_impossible_sun(interval: packs.Interval, pv_nameplate_w: int) -> packs.Interval:
     """More than twice what the panel can give, all of it exported, so that only the nameplate tells."""
     extra_wh = 2 * pv_nameplate_w * interval.duration_s // HOUR_S + 10
-    return replace(interval, pv_wh=interval.pv_wh + extra_wh, export_wh=interval.export_wh + extra_wh)
+    return interval._replace(pv_wh=interval.pv_wh + extra_wh, export_wh=interval.export_wh + extra_wh)
 
 
 def performed(mischief: Mischief, honest: Sequence[bytes], *, seed: bytes, chance: Random) -> list[bytes]:
@@ -141,7 +141,7 @@ def _claiming_more_sun(message: bytes, seed: bytes) -> bytes:
     if not isinstance(pack, packs.Pack):
         raise ValueError("not a unit's honest message")
     intervals = tuple(
-        replace(interval, pv_wh=interval.pv_wh + 1, export_wh=interval.export_wh + 1) for interval in pack.intervals
+        interval._replace(pv_wh=interval.pv_wh + 1, export_wh=interval.export_wh + 1) for interval in pack.intervals
     )
     payload = packs.write(replace(pack, intervals=intervals))
     return cose.build(payload, content_type=cose.SENML_CBOR, seed=seed)

@@ -21,6 +21,8 @@ from services.reporting import Json, reported
 
 # Rows by the ten thousand are kept in memory and hold no cycles; Python's 700 would look through them again and again.
 COLLECT_AFTER = (100_000, 50, 100)
+# A thread that commits or sends needs Python for moments; after 5 ms each, it would mostly wait for one that computes.
+GIVE_WAY_AFTER_S = 0.000_3
 
 app = typer.Typer(
     name="sparks",
@@ -46,6 +48,7 @@ def main() -> None:
     """
     os.umask(0o077)
     gc.set_threshold(*COLLECT_AFTER)
+    sys.setswitchinterval(GIVE_WAY_AFTER_S)
     # A shell without job control starts what it puts in the background deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)

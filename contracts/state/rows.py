@@ -142,7 +142,7 @@ class Meter:
     last_end_s  end of the last accepted interval
     green_wh, grey_wh   what the battery holds, by origin
     day, day_micro_sparks, day_runs   the local day of the last interval: awarded so far, minutes covered
-    recent      (start_s, duration_s, net import wh) of the intervals that a baseline may need
+    recent      runs (start_s, duration_s, net import wh of each) of equally long intervals that a baseline may need
     baselines   (event id, baseline in wh per hour or None) of the events the unit is inside of
     """
 
@@ -157,7 +157,7 @@ class Meter:
     day: LocalDay = 0
     day_micro_sparks: MicroSparks = 0
     day_runs: tuple[tuple[UnixSeconds, UnixSeconds], ...] = ()
-    recent: tuple[tuple[UnixSeconds, int, Wh], ...] = ()
+    recent: tuple[tuple[int, ...], ...] = ()
     baselines: tuple[tuple[str, Wh | None], ...] = ()
 
 

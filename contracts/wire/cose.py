@@ -5,10 +5,9 @@ whole, protected and payload are deterministic CBOR; no external_aad. One readin
 message can be entered on the ledger as received and never comes back in another skin.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from contracts.wire import packs, signatures
 from contracts.wire.cbor import NotDeterministic, decode, encode, remembered
@@ -34,8 +33,7 @@ class Flaw(StrEnum):
     UNSUPPORTED_ALGORITHM = "unsupported_algorithm"
 
 
-@dataclass(frozen=True, slots=True)
-class Sign1:
+class Sign1(NamedTuple):
     """A message of the right shape; nothing is said yet about who signed it.
 
     alg           EDDSA or ED25519, both with an Ed25519 key

@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from contracts.wire.cbor import NotDeterministic, encode, load, remembered
+import cbor2
+
+from contracts.wire.cbor import NotDeterministic, load, remembered
 
 REMEMBERED: Final = 1_024  # payloads
 INTERVALS_MAX: Final = 200
@@ -46,8 +48,7 @@ _DEVICE_ID: Final = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 _BASE_NAME: Final = re.compile(r"urn:dev:ops:32473-([a-z0-9-]{1,64})_", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """What one unit measured in one interval; an energy may be negative here and is refused later.
 
     start_s, duration_s  UTC Unix seconds; seconds
@@ -63,6 +64,11 @@ class Interval:
     import_wh: int
     export_wh: int
     soc_pct: int | None = None
+
+    @property
+    def flows_wh(self) -> tuple[int, ...]:
+        """The six energies, in the order of FLOWS."""
+        return self[2:8]
 
 
 FLOWS: Final = ("pv_wh", "load_wh", "charge_wh", "discharge_wh", "import_wh", "export_wh")
@@ -170,17 +176,26 @@ def read_as_written(payload: bytes) -> Pack | None:
 
 def write(pack: Pack | GapPack) -> bytes:
     """Return the payload that says `pack`; raise ValueError if its intervals are no contiguous row."""
-    base: _Record = {_BVER: _BVER_WITH_SECONDARY_UNITS, _BN: f"urn:dev:ops:32473-{pack.device_id}_"}
-    seq: _Record = {_NAME: "seq", _VALUE: pack.seq}
-    prev = encode({_NAME: "prev", _DATA: pack.prev})
+    # Labels stand in the order of their encodings, so that the shortest form that the library writes is the one.
+    first: _Record = {
+        _NAME: "seq",
+        _VALUE: pack.seq,
+        _BVER: _BVER_WITH_SECONDARY_UNITS,
+        _BN: _base_name(pack.device_id),
+    }
+    records: list[_Record] = [first, {_NAME: "prev", _DATA: pack.prev}]
     if isinstance(pack, GapPack):
-        return b"".join((_array_head(3), encode(base | seq), prev, encode({_NAME: "lost", _VALUE: pack.lost})))
-    base[_BT], interval_s = _start_and_interval_s(pack.intervals)
-    parts = [encode(base | seq), prev, encode({_NAME: "interval", _UNIT: "s", _VALUE: interval_s})]
-    count = len(parts)
+        records.append({_NAME: "lost", _VALUE: pack.lost})
+        return cbor2.dumps(records)
+    first[_BT], interval_s = _start_and_interval_s(pack.intervals)
+    records.append({_NAME: "interval", _UNIT: "s", _VALUE: interval_s})
     for k, interval in enumerate(pack.intervals):
-        count += _append_records(parts, interval, encode(k * interval_s))
-    return b"".join((_array_head(count), *parts))
+        time: _Record = {_TIME: k * interval_s} if k else {}
+        named = zip(_FLOWS, interval.flows_wh, strict=True)
+        records += [{_NAME: name, _UNIT: "Wh", _VALUE: wh, **time} for name, wh in named]
+        if interval.soc_pct is not None:
+            records.append({_NAME: "soc", _UNIT: "%EL", _VALUE: interval.soc_pct, **time})
+    return cbor2.dumps(records)
 
 
 def _sound_pack(records: list[_Record]) -> Pack | GapPack | None:
@@ -210,6 +225,10 @@ def _base(record: _Record) -> tuple[str, int | None] | None:
     if _BT in record and (type(start_s) is not int or start_s < _TIME_ABSOLUTE_MIN):
         return None
     return device_id, start_s
+
+
+def _base_name(device_id: str) -> str:
+    return f"urn:dev:ops:32473-{device_id}_"
 
 
 def _device_id(record: _Record) -> str | None:
@@ -322,39 +341,6 @@ def _start_and_interval_s(intervals: tuple[Interval, ...]) -> tuple[int, int]:
         if interval.duration_s != duration_s or interval.start_s != start_s + k * duration_s:
             raise ValueError(f"interval {k} does not follow the one before it")
     return start_s, duration_s
-
-
-def _append_records(parts: list[bytes], interval: Interval, time: bytes) -> int:
-    """Append the records of one interval, `time` after the pack's start, as bytes; how many records they are.
-
-    Only values and times differ between packs, so the bytes around them are made once.
-    """
-    heads, end = (_HEADS_OF_FIRST, b"") if time == _ZERO else (_HEADS, _TIME_HEAD + time)
-    for head, name in zip(heads, FLOWS, strict=False):
-        parts += (head, encode(getattr(interval, name)), end)
-    if interval.soc_pct is None:
-        return len(FLOWS)
-    parts += (heads[-1], encode(interval.soc_pct), end)
-    return len(FLOWS) + 1
-
-
-def _heads(*, has_time: bool) -> tuple[bytes, ...]:
-    """What stands before the value in the records of the flows and of `soc`, of the first interval or a later one."""
-    units = [*((name, "Wh") for name in _FLOWS), ("soc", "%EL")]
-    records = [{_NAME: name, _UNIT: unit, _VALUE: 0} | ({_TIME: 0} if has_time else {}) for name, unit in units]
-    behind = len(_TIME_HEAD + _ZERO if has_time else b"") + len(_ZERO)
-    return tuple(encode(record)[:-behind] for record in records)
-
-
-def _array_head(count: int) -> bytes:
-    """The first bytes of an array of so many records: those of an array of as many nulls, without them."""
-    return encode([None] * count)[:-count]
-
-
-_ZERO: Final = encode(0)
-_TIME_HEAD: Final = encode(_TIME)
-_HEADS_OF_FIRST: Final = _heads(has_time=False)
-_HEADS: Final = _heads(has_time=True)
 
 
 def _supposed_pack(records: Any) -> Pack | None:

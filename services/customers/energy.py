@@ -14,7 +14,7 @@ from contracts.programmes import Programme
 from contracts.recording import content_of
 from contracts.state import Holdings
 from contracts.units import DAY_S, HOUR_S, LocalDay, Seconds, UnixSeconds
-from contracts.wire.packs import FLOWS, Interval, Pack
+from contracts.wire.packs import Interval, Pack
 from services.ledger.client import Ledger
 
 _EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
@@ -66,7 +66,7 @@ def series(intervals: Iterable[Interval], resolution: Resolution, programme: Pro
     sums: dict[tuple[UnixSeconds, UnixSeconds], tuple[int, ...]] = {}
     for interval in intervals:
         span = _span(interval, resolution, programme)
-        flows_wh = tuple(getattr(interval, flow) for flow in FLOWS)
+        flows_wh = interval.flows_wh
         before = sums.get(span)
         sums[span] = flows_wh if before is None else tuple(map(int.__add__, before, flows_wh))
     return [Step(start_s, end_s, sums_wh) for (start_s, end_s), sums_wh in sorted(sums.items())]

@@ -1,8 +1,7 @@
 """Which answers are given again when a request is asked again, and how a remembered rejection is sealed."""
 
 import hashlib
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cbor2
 
@@ -48,8 +47,7 @@ _UNDECIDED: Final = UNPROCESSABLE | {Reason.OTHER_CONTRACTS}
 _ASKED_AGAIN: Final = (RecordPack, DeclareLost, ExpireHold, ReleaseDeferred, CloseAccount, EraseCustomer)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """How a request was answered, and the digest of what was asked then."""
 
     digest: bytes

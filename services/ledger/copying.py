@@ -357,7 +357,8 @@ class Copyist:
             self._window.forget()
             return
         self._store.commit(batch)
-        self._window.commit()
+        self._window.hand_over()
+        self._window.committed()
         if batch.erasures:
             erasing.finish(self._engine, self._window.at_s)
         self._frontier = {

@@ -1,8 +1,7 @@
 """The public bytes of an entry: all that a leaf of the log says, and what it commits to without saying it."""
 
 import hashlib
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import cbor2
 
@@ -14,8 +13,7 @@ SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One leaf of the log; `index` is its place and not in its bytes.
 
     kind                what was commanded (`Command.KIND`)

@@ -5,7 +5,7 @@ The id of such a request follows from what it is about, so that after a crash it
 
 import hashlib
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from contracts import state
 from contracts.checkout import ExpireHold
@@ -55,9 +55,12 @@ class Duties:
         if not keys:
             self._next_due_s = self._store.first_due_s()
         self._window.fetch(keys)
+        rows = self._contracts.state
         for key in keys:
-            purchase = self._window.get(key)
-            if isinstance(purchase, self._contracts.state.Purchase):
+            purchase: Any = self._window.get(key)
+            if (
+                isinstance(purchase, rows.Purchase) and rows.due_s(purchase) is not None
+            ):  # else it ends with what is under way
                 yield _own(ExpireHold(purchase.authorization_id), purchase.authorization_id, purchase.index)
 
     def _releases(self) -> Iterable[Request]:

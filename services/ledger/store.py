@@ -79,7 +79,7 @@ class Batch:
 
 
 class Store:
-    """The writer's window on the database; it can be read before the lease is taken.
+    """The writer's window on the database; it can be read before the lease is taken, and while a batch is committed.
 
     contracts  the set whose rows these are; the caller changes it when another becomes active
 
@@ -89,9 +89,15 @@ class Store:
     def __init__(self, engine: Engine, contracts: ContractSet) -> None:
         self.contracts = contracts
         self._connection = connect(engine, upserted=(STATE, PACKS, TILES))
+        try:
+            self._reading = connect(engine, upserted=())
+        except BaseException:
+            self._connection.close()
+            raise
 
     def close(self) -> None:
         """Give up the lease."""
+        self._reading.close()
         self._connection.close()
 
     # The lease
@@ -106,14 +112,14 @@ class Store:
 
     def lease_renewed_s(self) -> UnixSeconds | None:
         """When whoever holds the lease last renewed it, by the database's clock; None of a new ledger."""
-        found = self._connection.all("SELECT renewed_ms / 1000 FROM lease")
+        found = self._reading.all("SELECT renewed_ms / 1000 FROM lease")
         return found[0][0] if found else None
 
     # Reading
 
     def last(self) -> Last | None:
         """The newest entry, or None of an empty log."""
-        found = self._connection.all('SELECT "index", entry FROM entries ORDER BY "index" DESC LIMIT 1')
+        found = self._reading.all('SELECT "index", entry FROM entries ORDER BY "index" DESC LIMIT 1')
         return Last(found[0][0], entries.from_bytes(found[0][1])) if found else None
 
     def frontier(self, size: int) -> dict[int, bytes]:
@@ -122,7 +128,7 @@ class Store:
 
     def tile(self, level: int, n: int) -> bytes:
         """The row of hashes at this place, empty if there is none."""
-        found = self._connection.all(f"SELECT hashes FROM tiles WHERE level = {level:d} AND n = {n:d}")
+        found = self._reading.all(f"SELECT hashes FROM tiles WHERE level = {level:d} AND n = {n:d}")
         return bytes(found[0][0]) if found else b""
 
     def rows(self, keys: Iterable[str]) -> dict[str, Row]:
@@ -137,7 +143,7 @@ class Store:
             (packs if key.startswith(PACK_PREFIX) else others).append(key)
         found = {key: pack for key in packs if (pack := self._pack(key)) is not None}
         if others:
-            select = self._connection.select('SELECT "key", version, value FROM state WHERE "key" = {key}', others)
+            select = self._reading.select('SELECT "key", version, value FROM state WHERE "key" = {key}', others)
             from_bytes = self.contracts.state.from_bytes
             for key, version, data in select:
                 row: Any = hashed.from_bytes(data) or from_bytes(key, data)
@@ -148,7 +154,7 @@ class Store:
         # Packs are read one at a time: only a message that comes again asks for one.
         device_id, seq = pack_place(key)
         statement = f"{_PACK_COLUMNS} WHERE seq = {seq:d} AND device_id = {{key}}"
-        found = self._connection.select(statement, [device_id])
+        found = self._reading.select(statement, [device_id])
         if not found:
             return None
         version, *decided = found[0]
@@ -156,27 +162,27 @@ class Store:
 
     def known(self, ids: Sequence[bytes]) -> dict[bytes, Known]:
         """How those of the requests `ids` that were answered before were answered."""
-        found = {row[0]: row for row in self._connection.select(_ANSWERED, ids)}
+        found = {row[0]: row for row in self._reading.select(_ANSWERED, ids)}
         known = {
             id: Known(digest, answers.declined(reason, facts)) for id, digest, reason, facts in self._declined(ids)
         }
         if found:
-            accepted = self._connection.select(_ACCEPTED, [index for _, _, index in found.values()])
+            accepted = self._reading.select(_ACCEPTED, [index for _, _, index in found.values()])
             results = {index: Accepted(index, at_s, answers.result_of(result)) for index, at_s, result in accepted}
             known |= {id: Known(digest, results[index]) for id, digest, index in found.values()}
         return known
 
     def _declined(self, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
-        return self._connection.select("SELECT id, digest, reason, facts FROM rejections WHERE id = {key}", ids)
+        return self._reading.select("SELECT id, digest, reason, facts FROM rejections WHERE id = {key}", ids)
 
     def first_due_s(self) -> UnixSeconds | None:
         """When the first row is due, or None if no row ever is."""
-        due_s: UnixSeconds | None = self._connection.all("SELECT min(due_s) FROM state WHERE due_s IS NOT NULL")[0][0]
+        due_s: UnixSeconds | None = self._reading.all("SELECT min(due_s) FROM state WHERE due_s IS NOT NULL")[0][0]
         return due_s
 
     def due_keys(self, at_s: UnixSeconds, *, limit: int) -> list[str]:
         """Keys of rows that are due at `at_s`, the earliest first."""
-        found = self._connection.all(
+        found = self._reading.all(
             f'SELECT "key" FROM state WHERE due_s <= {at_s:d} ORDER BY due_s, "key" LIMIT {limit:d}'
         )
         return [key for (key,) in found]

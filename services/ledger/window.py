@@ -1,6 +1,6 @@
 """The state as a batch sees it: its own writes, over rows kept in memory, over the database."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final, TypeAlias
 
@@ -39,14 +39,14 @@ class RowCache:
         if found is _MISSING:
             found = self._older.get(key, _MISSING)
             if found is not _MISSING:
-                self.put(key, found)
+                self.put({key: found})
         return found
 
-    def put(self, key: str, committed: Written | None) -> None:
-        """Keep what is committed under `key`."""
+    def put(self, committed: Mapping[str, Written | None]) -> None:
+        """Keep what is committed under these keys."""
         if len(self._newer) >= self._generation_max:
             self._older, self._newer = self._newer, {}
-        self._newer[key] = committed
+        self._newer.update(committed)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -55,7 +55,10 @@ class RowCache:
 
 
 class Window:
-    """`contracts.state.View` for one command after another.
+    """`contracts.state.View` for one command after another, of one batch after another.
+
+    A batch that is handed over to be committed stands behind the one that is executed meanwhile: its rows are what
+    there is, as long as nobody says that it could not be committed.
 
     written  the newest row of every key that the batch wrote
     index    of the entry that the next accepted command will be
@@ -66,20 +69,28 @@ class Window:
         self.at_s: UnixSeconds = 0
         self.index = 0
         self.written: dict[str, Written] = {}
+        self._under_way: dict[str, Written] = {}
+        self._fetched: dict[str, Written | None] = {}
         self._cache = cache
         self._load = load
 
     def begin(self, *, at_s: UnixSeconds, index: int) -> None:
         """Start a batch."""
-        self.at_s, self.index, self.written = at_s, index, {}
+        self.at_s, self.index, self.written, self._fetched = at_s, index, {}, {}
 
     def fetch(self, keys: Iterable[str]) -> None:
         """Bring rows into memory together."""
-        unknown = {key for key in keys if self._cache.get(key) is _MISSING}
+        fetched, under_way, cached = self._fetched, self._under_way, self._cache.get
+        unknown = []
+        for key in keys:
+            if key not in fetched:
+                found = under_way.get(key) or cached(key)
+                if found is _MISSING:
+                    unknown.append(key)
+                else:
+                    fetched[key] = found
         if unknown:
-            found = self._load(unknown)
-            for key in unknown:
-                self._cache.put(key, found.get(key))
+            self._learn(unknown)
 
     def get(self, key: str) -> Row | None:
         """The row under `key` after the commands so far."""
@@ -91,22 +102,30 @@ class Window:
         newest = self.written.get(key)
         if newest is not None:
             return newest
-        found = self._cache.get(key)
-        if found is not _MISSING:
-            return found
-        newest = self._load((key,)).get(key)
-        if not key.startswith(PACK_PREFIX):
-            self._cache.put(key, newest)
-        return newest
+        if key not in self._fetched:
+            self.fetch((key,))
+        return self._fetched[key]
 
-    def commit(self) -> None:
-        """The batch is committed: its rows are what there is."""
-        for key, newest in self.written.items():
-            if not key.startswith(PACK_PREFIX):
-                self._cache.put(key, newest)
-        self.written = {}
+    def hand_over(self) -> None:
+        """The batch is complete, and about to be committed."""
+        self._keep(self.written)
+        self._under_way, self.written, self._fetched = self.written, {}, {}
+
+    def committed(self) -> None:
+        """What was handed over is in the database."""
+        self._under_way = {}
 
     def forget(self) -> None:
         """Nobody knows what was committed: read everything again."""
-        self.written = {}
+        self.written, self._under_way, self._fetched = {}, {}, {}
         self._cache.clear()
+
+    def _learn(self, keys: Sequence[str]) -> None:
+        found = self._load(keys)
+        there = {key: found.get(key) for key in keys}
+        self._fetched |= there
+        self._keep(there)
+
+    def _keep(self, rows: Mapping[str, Written | None]) -> None:
+        # Packs are not kept: there are as many of them as ever came.
+        self._cache.put({key: newest for key, newest in rows.items() if not key.startswith(PACK_PREFIX)})

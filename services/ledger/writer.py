@@ -1,7 +1,8 @@
-"""The single writer: a thread that executes what waits, commits it in one transaction, then answers.
+"""The single writer: a thread that executes what waits, has it committed in one transaction, and then answered.
 
-Whoever asks gets the answer after the commit, never before. If the commit cannot be made, nobody is answered as if it
-had been: memory is thrown away, and what is in the database then is what happened.
+While one batch is committed (`committing`), the next is executed on what that one wrote. Whoever asks gets the answer
+after the commit, never before. If the commit cannot be made, nobody is answered as if it had been, nor who stands on
+it: memory is thrown away, and what is in the database then is what happened.
 
 A writer that may stand by waits for the lease of another, and takes over when that one dies or falls silent.
 """
@@ -13,87 +14,44 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 from sqlalchemy import Engine
 
 from contracts import state
-from contracts.commands import OpenLedger, Request
+from contracts.commands import EraseCustomer, OpenLedger, Request
 from contracts.effects import Reason
 from contracts.governed import ActivateContracts
 from contracts.units import UnixSeconds
 from services import contract_sets
 from services.clock import Clock, SystemClock
-from services.contract_sets import ContractSet, UnusableBundle
+from services.contract_sets import UnusableBundle
 from services.database import DatabaseUnavailable
-from services.ledger import erasing
+from services.ledger import calls, erasing
 from services.ledger.batches import Chance, Execution, Tip, failure_of, in_order
+from services.ledger.calls import Asked
 from services.ledger.client import Accepted, Declined, LedgerUnavailable, Outcome
+from services.ledger.committing import Committer, Executed
 from services.ledger.entries import HASH_BYTES
 from services.ledger.lease import AnotherWriter, KeepWaiting, Lease
+from services.ledger.opened import Opened, opened_at, tip_of
 from services.ledger.opening import LogIdentity, active_contracts, check_clock, check_identity
 from services.ledger.role import Role
-from services.ledger.spontaneous import Duties
-from services.ledger.store import Last, Store
-from services.ledger.window import RowCache, Window
+from services.ledger.store import Batch, Store
 
 BATCH_MAX: Final = 500
 QUEUE_MAX: Final = 20_000
 IDLE_S: Final = 1.0
 """How often the clock is looked at while nobody asks."""
 RECONNECT_S: Final = 0.25
+ALONE: Final = (ActivateContracts, EraseCustomer)
+"""Commands after which nothing is executed before they are committed."""
 PREDECESSOR_S_MAX: Final = 3.0
 """A writer killed a moment ago may still be finishing its last statement on the server."""
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    """What one caller asked for together."""
-
-    future: Future[list[Outcome]]
-    outcomes: list[Outcome | None]
-    unanswered: int
-
-    def answer(self, place: int, outcome: Outcome) -> None:
-        self.outcomes[place] = outcome
-        self.unanswered -= 1
-        if not self.unanswered:
-            self.future.set_result([known for known in self.outcomes if known is not None])
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class _Asked(NamedTuple):
-    """One request and who waits for it (None: the writer itself)."""
-
-    request: Request
-    call: _Call | None
-    place: int
-
-
-@dataclass(slots=True)
-class _Open:
-    """What the writer holds while the database is there."""
-
-    contracts: ContractSet
-    store: Store
-    window: Window
-    duties: Duties
-    tip: Tip
-    epoch: int
-
-    def go_on_under(self, contracts: ContractSet) -> None:
-        """Another contract set executes what comes next: every row is read anew, as that set has it."""
-        self.contracts = self.store.contracts = contracts
-        self.window = Window(contracts.programme, RowCache(), self.store.written)
-        self.duties = Duties(self.store, self.window, contracts)
 
 
 class Writer:
@@ -126,10 +84,10 @@ class Writer:
         self._queue_max = queue_max
         self._chance = chance
         self._own = contract_sets.own(identity.programme)
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[Asked] = deque()
         self._changed = threading.Condition()
         self._is_taking = False
-        self._opened: _Open | None = None
+        self._opened: Opened | None = None
         self._stands_by = False
         self._thread = threading.Thread(target=self._run, name="ledger-writer")
 
@@ -168,12 +126,7 @@ class Writer:
         Raises LedgerUnavailable at once if too many wait or the writer has stopped; the future raises it if the
         database cannot be written.
         """
-        call = _Call(Future(), [None] * len(requests), len(requests))
-        call.future.set_running_or_notify_cancel()  # a caller who goes away does not undo what was asked
-        if not requests:
-            call.future.set_result([])
-            return call.future
-        asked = [_Asked(request, call, place) for place, request in enumerate(requests)]
+        call, asked = calls.begin(requests)
         with self._changed:
             if not self._is_taking:
                 raise LedgerUnavailable("the ledger's writer is not running")
@@ -212,56 +165,96 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            asked: list[_Asked] = []
+            asked: list[Asked] = []
             try:
                 opened = self._opened = self._opened or self._open(self._stand_by, is_start=False)
-                opened.store.keep_lease()
+                if opened.committer.under_way is None:
+                    opened.store.keep_lease()  # else the commit renews it
                 own = opened.duties.requests(at_s=self._at_s(opened.tip), index=opened.tip.size)
-                asked = self._take(waits_s=0 if own else IDLE_S)
-                if not asked and not self._is_taking:
-                    break
-                for batch in _apart([_Asked(request, None, 0) for request in own] + asked):
+                asked = self._take(opened.committer, waits_s=0 if own else IDLE_S)
+                for batch in _apart([Asked(request, None, 0) for request in own] + asked):
                     self._settle(opened, batch)
+                if not asked:
+                    self._finish(opened)
+                    if not self._is_taking:
+                        break
             except Exception as error:
                 if not isinstance(error, AnotherWriter):
                     self._lose(asked, error)
                 if not self._is_taking:
                     break
-        self._close()
-        self._turn_away([])
+        self._turn_away(self._close())
 
-    def _take(self, *, waits_s: float) -> list[_Asked]:
-        """The next of what waits, at most a batch of it; none if nothing comes in `waits_s` or we are to stop."""
+    def _take(self, committer: Committer, *, waits_s: float) -> list[Asked]:
+        """The next of what waits, at most a batch of it; none if nothing comes in `waits_s`.
+
+        None either when the batch under way has ended, or when we are to stop.
+        """
+
+        def has_news() -> bool:
+            return bool(self._waiting) or committer.has_ended() or not self._is_taking
+
         with self._changed:
-            if not self._waiting and self._is_taking and waits_s:
-                self._changed.wait(waits_s)
+            if waits_s:
+                self._changed.wait_for(has_news, waits_s)
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), self.batch_max))]
 
-    def _settle(self, opened: _Open, asked: Sequence[_Asked]) -> None:
-        """Execute, commit, answer; what a bug keeps from being committed is found by halving."""
+    def _settle(self, opened: Opened, asked: Sequence[Asked]) -> None:
+        """Execute, and have it committed and answered, once what came before is."""
         if not asked:
             return
+        is_alone = any(type(one.request.command) in ALONE for one in asked)
+        if is_alone:
+            self._finish(opened)
         try:
-            outcomes = self._commit(opened, [one.request for one in asked])
+            executed, tip = self._execute(opened, asked)
         except DatabaseUnavailable:
             raise
         except Exception as error:
-            self._reload(opened)
-            if len(asked) > 1:
-                half = len(asked) // 2
-                self._settle(opened, asked[:half])
-                self._settle(opened, asked[half:])
-                return
-            outcomes = [failure_of(asked[0].request, error)]
-        for one, outcome in zip(asked, outcomes, strict=True):
-            if one.call is not None:
-                one.call.answer(one.place, outcome)
-            elif not isinstance(outcome, Accepted):
-                opened.duties.refused(one.request)
+            self._finish(opened)
+            self._settle_by_halves(opened, asked, error)
+            return
+        if not is_alone and not self._finish(opened):
+            self._settle(opened, asked)  # again: it stood on what was not committed
+            return
+        opened.hand_over(executed, tip)
+        if is_alone:
+            self._finish(opened)
 
-    def _commit(self, opened: _Open, requests: Sequence[Request]) -> list[Outcome]:
+    def _finish(self, opened: Opened) -> bool:
+        """Wait until the batch under way is answered; False if a bug kept it from being committed as it was."""
+        try:
+            done = opened.committer.finish()
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            self._settle_by_halves(opened, opened.committer.take_back(), error)
+            return False
+        if done is not None:
+            opened.committed(done)
+        return True
+
+    def _settle_by_halves(self, opened: Opened, asked: Sequence[Asked], error: Exception) -> None:
+        """Nothing of `asked` was committed, because of a bug that one of them meets: that one is answered so."""
+        self._reload(opened)
+        if len(asked) > 1:
+            half = len(asked) // 2
+            for part in (asked[:half], asked[half:]):
+                self._settle(opened, part)
+                self._finish(opened)
+            return
+        for one in asked:
+            failed = failure_of(one.request, error)
+            if one.call is None:
+                opened.duties.refused(one.request)
+            else:
+                one.call.answer(one.place, failed)
+
+    def _execute(self, opened: Opened, asked: Sequence[Asked]) -> tuple[Executed, Tip]:
+        """The batch on top of what was executed before, and where the log then ends."""
+        requests = [one.request for one in asked]
         order = in_order(requests)
-        known = opened.store.known([request.id for request in requests])
+        known = opened.known([request.id for request in requests])
         execution = Execution(
             opened.window,
             origin=self._identity.origin,
@@ -270,24 +263,16 @@ class Writer:
             chance=self._chance,
         )
         at_s = self._at_s(opened.tip)
-        executed = execution.run([requests[place] for place in order], known, tip=opened.tip, at_s=at_s)
+        done = execution.run([requests[place] for place in order], known, tip=opened.tip, at_s=at_s)
+        in_turn = [asked[place] for place in order]
         try:
-            activated = opened.store.activated(executed.batch, self._identity.programme)
+            activated = opened.store.activated(done.batch, self._identity.programme)
         except UnusableBundle as error:
             log.error("contracts_unusable", error=str(error))
             opened.window.forget()
-            return [Declined(Reason.CONTRACTS_UNUSABLE) for _ in requests]
-        if not executed.batch.is_empty():
-            opened.store.commit(executed.batch)
-            if executed.batch.erasures:
-                erasing.finish(self._engine, at_s)
-            opened.tip = executed.tip
-            opened.duties.committed(executed.batch.rows.values())
-        opened.window.commit()
-        if activated is not None:
-            opened.go_on_under(activated)
-        by_place = dict(zip(order, executed.outcomes, strict=True))
-        return [by_place[place] for place in range(len(requests))]
+            declined = [Declined(Reason.CONTRACTS_UNUSABLE) for _ in asked]
+            return Executed(in_turn, declined, Batch(), {}, None), opened.tip
+        return Executed(in_turn, done.outcomes, done.batch, known, activated), done.tip
 
     def _at_s(self, tip: Tip) -> UnixSeconds:
         """Ledger time never goes back."""
@@ -295,7 +280,7 @@ class Writer:
 
     # Opening, losing and ending
 
-    def _open(self, keep_waiting: KeepWaiting, *, is_start: bool) -> _Open:
+    def _open(self, keep_waiting: KeepWaiting, *, is_start: bool) -> Opened:
         store = Store(self._engine, self._own)
         try:
             lease = store.take_lease(self._holder, keep_waiting)
@@ -305,14 +290,22 @@ class Writer:
                 if is_start and not self._accept_clock:
                     check_clock(self._clock.now_s(), last.entry.at_s)
                 erasing.finish(self._engine, max(last.entry.at_s, self._clock.now_s()))
-            opened = _opened(store, _tip(store, last), lease.epoch)
-            if last is None:
-                self._write_entry_0(opened)
+            committer = Committer(store, erase=self._erase, on_done=self._wake)
+            opened = opened_at(store, last, epoch=lease.epoch, committer=committer)
         except BaseException:
             store.close()
             raise
+        if last is None:
+            self._write_entry_0(opened)
         self._told_of(lease, opened.tip)
         return opened
+
+    def _erase(self) -> None:
+        erasing.finish(self._engine, self._clock.now_s())
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
 
     def _check_log(self, store: Store) -> None:
         """Is it ours, and which contracts go on with it?"""
@@ -370,35 +363,42 @@ class Writer:
         finally:
             store.close()
 
-    def _write_entry_0(self, opened: _Open) -> None:
+    def _write_entry_0(self, opened: Opened) -> None:
         id = bytes(HASH_BYTES)
         files = contract_sets.own_files(self._identity.programme)
         command = OpenLedger(self._identity.origin, self._identity.programme, files)
-        (outcome,) = self._commit(opened, [Request(id, id, command)])
-        if not isinstance(outcome, Accepted):
-            raise AssertionError(f"an empty log cannot be opened: {outcome}")
+        call, asked = calls.begin([Request(id, id, command)])
+        try:
+            self._settle(opened, asked)
+            self._finish(opened)
+            (outcome,) = call.future.result()
+            if not isinstance(outcome, Accepted):
+                raise AssertionError(f"an empty log cannot be opened: {outcome}")
+        except BaseException:
+            opened.close()
+            raise
 
-    def _reload(self, opened: _Open) -> None:
+    def _reload(self, opened: Opened) -> None:
         """Forget what was executed and not committed."""
         opened.window.forget()
-        opened.tip = _tip(opened.store, opened.store.last())
+        opened.tip = tip_of(opened.store, opened.store.last())
 
-    def _lose(self, asked: Sequence[_Asked], error: Exception) -> None:
-        """Nothing is known of the batch any more: tell who waits, and begin again from the database."""
-        log.warning("ledger_unavailable", error=f"{type(error).__name__}: {error}", waiting=len(asked))
-        self._close()
+    def _lose(self, asked: Sequence[Asked], error: Exception) -> None:
+        """Nothing is known of what was executed any more: tell who waits, and begin again from the database."""
+        unanswered = [*self._close(), *asked]
+        log.warning("ledger_unavailable", error=f"{type(error).__name__}: {error}", waiting=len(unanswered))
         self._stands_by = False
-        self._turn_away(asked)
+        self._turn_away(unanswered)
         with self._changed:
             if self._is_taking and not self._waiting:
                 self._changed.wait(RECONNECT_S)
 
-    def _close(self) -> None:
-        if self._opened is not None:
-            self._opened.store.close()
-            self._opened = None
+    def _close(self) -> list[Asked]:
+        """Let go of the database; return what could not be answered."""
+        opened, self._opened = self._opened, None
+        return opened.close() if opened is not None else []
 
-    def _turn_away(self, asked: Sequence[_Asked]) -> None:
+    def _turn_away(self, asked: Sequence[Asked]) -> None:
         """Answer these, and whoever waits behind them, that the ledger cannot write."""
         with self._changed:
             waiting = [*asked, *self._waiting]
@@ -408,7 +408,7 @@ class Writer:
                 one.call.fail(LedgerUnavailable("the ledger cannot write now"))
 
 
-def _apart(asked: list[_Asked]) -> Iterator[list[_Asked]]:
+def _apart(asked: list[Asked]) -> Iterator[list[Asked]]:
     """Batches: one that makes another contract set active stands alone, between what either set executes."""
     first = 0
     for place, one in enumerate(asked):
@@ -417,17 +417,3 @@ def _apart(asked: list[_Asked]) -> Iterator[list[_Asked]]:
             yield asked[place : place + 1]
             first = place + 1
     yield asked[first:]
-
-
-def _opened(store: Store, tip: Tip, epoch: int) -> _Open:
-    """What the writer holds under the contract set of `store`: every row is read anew."""
-    contracts = store.contracts
-    window = Window(contracts.programme, RowCache(), store.written)
-    return _Open(contracts, store, window, Duties(store, window, contracts), tip, epoch)
-
-
-def _tip(store: Store, last: Last | None) -> Tip:
-    if last is None:
-        return Tip(0, 0, {})
-    size = last.index + 1
-    return Tip(size, last.entry.at_s, store.frontier(size))

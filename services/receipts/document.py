@@ -197,8 +197,7 @@ def _rests_on_earlier_holder(told: Opened, evidence: Evidence) -> bool:
     unit, meter = _row(told, evidence, "unit"), _row(told, evidence, "meter")
     if unit is None or meter is None or not unit.had_holder:
         return False
-    measured = [*(start_s for start_s, _ in meter.day_runs), *(start_s for start_s, _, _ in meter.recent)]
-    return any(start_s < unit.held_from_s for start_s in measured)
+    return any(run[0] < unit.held_from_s for run in (*meter.day_runs, *meter.recent))
 
 
 def _reading(interval: Any) -> dict[str, Any]:

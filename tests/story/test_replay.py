@@ -160,7 +160,7 @@ def test_an_export_takes_the_place_of_what_was_there_and_leaves_nothing_beside_i
 def test_an_export_that_fails_half_way_leaves_the_old_file_whole(tmp_path: Path) -> None:
     export = tmp_path / "export.csv"
     export.write_text("old")
-    impossible = replace(a_measured_row(), interval=replace(a_measured_row().interval, start_s=10**15))
+    impossible = replace(a_measured_row(), interval=a_measured_row().interval._replace(start_s=10**15))
 
     with pytest.raises((ValueError, OverflowError)):
         replayed(a_measured_row(), impossible).export(export)

@@ -25,7 +25,7 @@ from contracts.wire import cose, packs, signatures
 from contracts.wire.packs import GapPack, Interval, Pack
 from services import database
 from services.clock import SimulatedClock
-from services.ledger.client import Accepted, Ledger
+from services.ledger.client import Accepted, Ledger, LedgerUnavailable
 from services.ledger.local import LocalLedger
 from services.ledger.opening import LogIdentity
 from services.ledger.queries import Queries
@@ -181,3 +181,12 @@ def running(url: str, *, clock: SimulatedClock | None = None, migrate: bool = Tr
     finally:
         writer.stop()
         engine.dispose()
+
+
+def accept_at_last(books: Books, *asked: Request) -> list[Accepted]:
+    """Ask with the same ids until the ledger can answer; each refusal takes the writer a moment."""
+    while True:
+        try:
+            return books.accept(*asked)
+        except LedgerUnavailable:
+            continue

@@ -18,18 +18,9 @@ from services.ledger.client import Accepted, LedgerUnavailable
 from services.ledger.store import Batch, Store
 from tests import invariants
 from tests.services.ledger import history
-from tests.services.ledger.builders import NOON_S, Books, Home, fund, running
+from tests.services.ledger.builders import NOON_S, Books, Home, accept_at_last, fund, running
 
 ROOT = Path(__file__).parents[3]
-
-
-def accept_at_last(books: Books, *asked: Request) -> list[Accepted]:
-    """Ask with the same ids until the ledger can answer; each refusal takes the writer a moment."""
-    while True:
-        try:
-            return books.accept(*asked)
-        except LedgerUnavailable:
-            continue
 
 
 @pytest.mark.parametrize("batches", [1, 7])
