@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import servers
-from contracts.commands import Request
 from services.clock import SimulatedClock
 from services.database import DatabaseUnavailable
-from services.ledger.client import Accepted, LedgerUnavailable
+from services.ledger.client import LedgerUnavailable
 from services.ledger.store import Batch, Store
 from tests import invariants
 from tests.services.ledger import history
-from tests.services.ledger.builders import NOON_S, Books, Home, accept_at_last, fund, running
+from tests.services.ledger.builders import NOON_S, Home, accept_at_last, fund, running
 
 ROOT = Path(__file__).parents[3]
 
