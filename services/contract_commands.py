@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.member_commands import URL, OperatorFile, Url, approve, desk_of, put_forward
+from services.member_commands import URL, AsKey, AsMember, OperatorFile, Url, approve, desk_of, proposer, put_forward
 from services.reporting import Json, reported
 
 contract_app = typer.Typer(
@@ -17,19 +17,21 @@ contract_app.command("approve")(approve)
 
 @contract_app.command("propose")
 @reported
-def propose(
+def propose(  # noqa: PLR0917 (each is an option of the command)
     params: Annotated[Path | None, typer.Option(help="A TOML file: the active code under these parameters.")] = None,
     code: Annotated[bool, typer.Option("--code", help="This program's own contracts instead.")] = False,
     simulation: Annotated[Path | None, typer.Option(help="What `simulate --result` wrote: approved too.")] = None,
     url: Url = URL,
     operator: OperatorFile = None,
+    as_member: AsMember = None,
+    as_key: AsKey = None,
 ) -> None:
     """Propose that another contract set executes what comes next. More than half of the members have to approve."""
     from services.proposing import activation
 
     if code == (params is not None):
         raise typer.BadParameter("say what to propose: either --params or --code", param_hint="--params")
-    put_forward(url, operator, activation(params, simulation), "", None)
+    put_forward(proposer(url, operator, as_member, as_key), activation(params, simulation), "", None)
 
 
 @contract_app.command("fetch")
@@ -49,7 +51,12 @@ def fetch(
 @contract_app.command("status")
 @reported
 def status(url: Url = URL, as_json: Json = False) -> None:
-    """Show which contract set is active, since which entry, and what is proposed."""
+    """Show which contract set is active, since which entry, and what is proposed, with what trying it came to.
+
+    Compare the simulation's hash with that of your own `sparks contract simulate` before you approve: you sign it.
+    """
+    from services.encoding import bytes_of
+
     desk = desk_of(url, None)
     contracts = desk.look("/v1/contracts")
     proposals = [item for item in desk.look("/v1/proposals", limit=50)["items"] if item["kind"] == "activate_contracts"]
@@ -59,5 +66,9 @@ def status(url: Url = URL, as_json: Json = False) -> None:
     for item in proposals:
         given = f"{len(item['approvals'])} of {item['needed']}" if item["needed"] else ""
         typer.echo(f"{item['id'][:16]}  {item['state']:8} {' '.join(item['approvals'])} {given}", err=as_json)
+        # Both are in the bytes that members sign.
+        tried = bytes_of(item["fields"]["simulation"]) or b""
+        typer.echo(f"  version     {(bytes_of(item['fields']['version']) or b'').hex()}", err=as_json)
+        typer.echo(f"  simulation  {tried.hex() or 'none: it was not tried on history'}", err=as_json)
     if as_json:
         typer.echo(json.dumps({**contracts, "proposals": proposals}))

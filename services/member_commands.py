@@ -19,6 +19,10 @@ OperatorFile = Annotated[
 Sign = Annotated[
     Path | None, typer.Option("--sign", help="Seed file of the member's govern key: approve it at once as this member.")
 ]
+AsMember = Annotated[
+    str | None, typer.Option("--as", help="Propose in this member's own name, and approve it; needs --as-key.")
+]
+AsKey = Annotated[Path | None, typer.Option("--as-key", help="Seed file of that member's govern key.")]
 MemberId = Annotated[str, typer.Argument(help="The member: small letters, digits and -.")]
 Until = Annotated[str | None, typer.Option(help="UTC moment at which it ends, like 2027-07-01T00:00:00Z.")]
 URL = "http://127.0.0.1:8000"
@@ -96,6 +100,8 @@ def admit(  # noqa: PLR0917 (each is an option of the command)
     sign: Sign = None,
     url: Url = URL,
     operator: OperatorFile = None,
+    as_member: AsMember = None,
+    as_key: AsKey = None,
 ) -> None:
     """Propose a new member. It has to approve this itself, and more than half of the members have to.
 
@@ -118,7 +124,7 @@ def admit(  # noqa: PLR0917 (each is an option of the command)
         "cosign_name": cosign_name,
         "keys": [new_key(members, key, member_id, use) for use, key in named.items() if key],
     }
-    put_forward(url, operator, body, member_id, sign)
+    put_forward(proposer(url, operator, as_member, as_key), body, member_id, sign)
 
 
 @member_app.command("renew")
@@ -131,6 +137,8 @@ def renew(  # noqa: PLR0917 (each is an option of the command)
     sign: Sign = None,
     url: Url = URL,
     operator: OperatorFile = None,
+    as_member: AsMember = None,
+    as_key: AsKey = None,
 ) -> None:
     """Propose one more key for a member, beside the one that ends: its own approval with --sign is enough.
 
@@ -141,7 +149,7 @@ def renew(  # noqa: PLR0917 (each is an option of the command)
 
     members = desk_of(url, operator).look("/v1/members")
     body = {"kind": "add_member_key", "member_id": member_id, **new_key(members, key, member_id, use, until)}
-    put_forward(url, operator, body, member_id, sign)
+    put_forward(proposer(url, operator, as_member, as_key), body, member_id, sign)
 
 
 @member_app.command("retire")
@@ -153,6 +161,8 @@ def retire(  # noqa: PLR0917 (each is an option of the command)
     sign: Sign = None,
     url: Url = URL,
     operator: OperatorFile = None,
+    as_member: AsMember = None,
+    as_key: AsKey = None,
 ) -> None:
     """Propose that a key ends, now unless --until says when. What it signed goes on to verify.
 
@@ -161,7 +171,9 @@ def retire(  # noqa: PLR0917 (each is an option of the command)
     from services.proposing import public_key_of
 
     body = {"kind": "retire_member_key", "member_id": member_id, "public_key": public_key_of(key)}
-    put_forward(url, operator, body | ({"until_at": until} if until else {}), member_id, sign)
+    put_forward(
+        proposer(url, operator, as_member, as_key), body | ({"until_at": until} if until else {}), member_id, sign
+    )
 
 
 @member_app.command("remove")
@@ -170,12 +182,16 @@ def remove(
     member_id: MemberId,
     url: Url = URL,
     operator: OperatorFile = None,
+    as_member: AsMember = None,
+    as_key: AsKey = None,
 ) -> None:
     """Propose that an organisation is a member no more: it signs nothing from then on, what it signed stays good.
 
     More than half of the members have to approve, itself among them. Refused where too few would be left to co-sign.
     """
-    put_forward(url, operator, {"kind": "remove_member", "member_id": member_id}, member_id, None)
+    put_forward(
+        proposer(url, operator, as_member, as_key), {"kind": "remove_member", "member_id": member_id}, member_id, None
+    )
 
 
 @member_app.command("quorum")
@@ -184,12 +200,14 @@ def quorum(
     members: Annotated[int, typer.Argument(min=0, help="How many.")],
     url: Url = URL,
     operator: OperatorFile = None,
+    as_member: AsMember = None,
+    as_key: AsKey = None,
 ) -> None:
     """Propose how many members must co-sign a checkpoint before it is final. More than half have to approve.
 
     At most as many as have a cosign key that is valid now; `/log/keys` says what it is.
     """
-    put_forward(url, operator, {"kind": "set_quorum", "quorum": members}, "", None)
+    put_forward(proposer(url, operator, as_member, as_key), {"kind": "set_quorum", "quorum": members}, "", None)
 
 
 @member_app.command("proposals")
@@ -235,14 +253,18 @@ def approve(
     _tell(desk.approve(shown, member, seed))
 
 
-def put_forward(url: str, operator: Path | None, body: dict[str, Any], member_id: str, sign: Path | None) -> None:
-    """Propose, and approve at once where a seed file is given."""
+def put_forward(desk: Any, body: dict[str, Any], member_id: str, sign: Path | None) -> None:
+    """Propose, and approve at once: as the member that proposes, and with the seed file that is given."""
     from services.keys import read_seed
 
-    seed = read_seed(sign) if sign else None
-    desk = desk_of(url, operator)
-    made = desk.propose(body)
-    _tell(made if seed is None else desk.approve(made, member_id, seed))
+    seeds = [(member_id, read_seed(sign))] if sign else []
+    if desk.member is not None and desk.member[0] not in [name for name, _ in seeds]:
+        seeds.insert(0, desk.member)
+    proposal = desk.propose(body)
+    for name, seed in seeds:
+        if proposal["state"] == "open":
+            proposal = desk.approve(proposal, name, seed)
+    _tell(proposal)
 
 
 def _tell(proposal: dict[str, Any]) -> None:
@@ -267,9 +289,19 @@ def _whole_id(desk: Any, beginning: str) -> str:
     return str(ids[0])
 
 
-def desk_of(url: str, operator: Path | None) -> Any:
+def desk_of(url: str, operator: Path | None, member: tuple[str, bytes] | None = None) -> Any:
     """The platform as members meet it."""
     from services.proposing import Desk
     from services.settings import load
 
-    return Desk(url, operator or load().keys_dir / "operator.json")
+    return Desk(url, operator or load().keys_dir / "operator.json", member)
+
+
+def proposer(url: str, operator: Path | None, as_member: str | None, as_key: Path | None) -> Any:
+    """The platform as whoever proposes meets it: with the operator's credentials, or a member in its own name."""
+    from services.keys import read_seed
+
+    if (as_member is None) != (as_key is None):
+        raise typer.BadParameter("a member proposes with --as and --as-key together", param_hint="--as")
+    member = (as_member, read_seed(as_key)) if as_member is not None and as_key is not None else None
+    return desk_of(url, operator, member)

@@ -112,6 +112,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "approver_not_member": 422,
     "unknown_member": 404,
     "unknown_proposal": 404,
+    "too_many_proposals": 429,
     "member_exists": 409,
     "invalid_member": 422,
     "unknown_role": 422,

@@ -6,6 +6,7 @@ one thing and is shown another.
 
 import hashlib
 import json
+import uuid
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import Any, Final
 
 from contracts import approvals, bundle
 from contracts.commands import BY_KIND
+from contracts.units import UnixSeconds
 from contracts.wire import cbor, signatures
 from device_sim.people import Caller, Operator
 from services import contract_sets
+from services.clock import SystemClock
 from services.encoding import bytes_of, text_of
 from services.keys import KeyFileUnusable, read_seed
+from services.member_calls import MemberCall
 from services.moments import rfc3339, unix_s
 from services.simulation import DIGEST, digest_of
 
@@ -39,15 +43,37 @@ class Anyone(Caller):
         raise NothingToSign("this call needs the operator's credentials")
 
 
+class AsMember(Caller):
+    """A caller in a member's own name: each POST is signed by its `govern` key."""
+
+    def __init__(self, base_url: str, *, origin: str, member_id: str, seed: bytes, now_s: UnixSeconds) -> None:
+        super().__init__(base_url)
+        self._said: dict[str, Any] = {"origin": origin, "member_id": member_id, "time_s": now_s}
+        self._seed = seed
+
+    def token(self) -> str:
+        """There is none to get: the signature was not taken."""
+        raise NothingToSign(f"the platform does not take the signature of {self._said['member_id']}: is its key valid?")
+
+    def post(self, path: str, body: dict[str, Any] | None = None, *, key: str | None = None) -> Any:
+        """POST, signed; the JSON of the answer."""
+        shown, content = f'"{key or uuid.uuid4()}"', json.dumps(body or {}).encode()
+        call = MemberCall(method="POST", path=path, key=shown, body=content, **self._said)
+        headers = {"Idempotency-Key": shown, "Authorization": call.signed(self._seed)}
+        return self._call("POST", path, content=content, headers={**headers, "Content-Type": "application/json"})
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where the platform is, and whose credentials propose.
+    """Where the platform is, and who proposes.
 
     operator  the file with `client_id` and `client_secret`
+    member    a member that proposes in its own name instead, and the seed of its `govern` key
     """
 
     url: str
     operator: Path
+    member: tuple[str, bytes] | None = None
 
     def look(self, path: str, **query: Any) -> Any:
         """GET something that is open to all."""
@@ -56,9 +82,17 @@ class Desk:
 
     def propose(self, body: dict[str, Any]) -> dict[str, Any]:
         """Propose a governed command; the proposal."""
-        with closing(Operator(self.url, **_credentials(self.operator))) as caller:
+        with closing(self._proposer()) as caller:
             made: dict[str, Any] = caller.post("/v1/proposals", body)
             return made
+
+    def _proposer(self) -> Caller:
+        if self.member is None:
+            return Operator(self.url, **_credentials(self.operator))
+        member_id, seed = self.member
+        origin = str(self.look("/v1/members")["origin"])
+        now_s = SystemClock().now_s()
+        return AsMember(self.url, origin=origin, member_id=member_id, seed=seed, now_s=now_s)
 
     def approve(self, proposal: dict[str, Any], member_id: str, seed: bytes) -> dict[str, Any]:
         """Sign what a proposal shows and send the signature; the proposal as it stands then."""

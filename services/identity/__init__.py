@@ -6,6 +6,16 @@ Owns what a token says, how long it is good for, and which scopes a client has. 
 
 from services.identity.clients import Client, Clients
 from services.identity.oauth import oauth_router, well_known_router
-from services.identity.tokens import Caller, Issued, Scope, Tokens
+from services.identity.tokens import Caller, Issued, Scope, ShownToken, Tokens
 
-__all__ = ["Caller", "Client", "Clients", "Issued", "Scope", "Tokens", "oauth_router", "well_known_router"]
+__all__ = [
+    "Caller",
+    "Client",
+    "Clients",
+    "Issued",
+    "Scope",
+    "ShownToken",
+    "Tokens",
+    "oauth_router",
+    "well_known_router",
+]

@@ -27,7 +27,7 @@ CACHED_TOKENS: Final = 16_384
 """A verified token costs one lookup instead of a signature check; a bound, because anybody may send any token."""
 
 _BEARER: Final = HTTPBearer(auto_error=False, bearerFormat="JWT", description="From /v1/sessions or /oauth/token")
-_Shown = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+ShownToken = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 _REVOKED: Final = RevokedTokenRow.__table__  # type: ignore[attr-defined]
 
 
@@ -103,7 +103,7 @@ class Tokens:
             session.execute(delete(_REVOKED).where(_REVOKED.c.expires_s <= self._clock.now_s()))
             session.merge(row)
 
-    def customer(self, shown: _Shown) -> Caller:
+    def customer(self, shown: ShownToken) -> Caller:
         """Dependency: a signed-in customer. Not `async`, because it asks the database whether they signed out."""
         caller = self._caller_with(Scope.CUSTOMER, shown)
         query = select(_REVOKED.c.token_id).where(_REVOKED.c.token_id == caller.token_id)
@@ -116,7 +116,7 @@ class Tokens:
     def organisation(self, scope: Scope) -> Callable[..., Awaitable[Caller]]:
         """Return the dependency for an organisation's client with `scope`; the same one for the same scope."""
 
-        async def caller_with_scope(shown: _Shown) -> Caller:
+        async def caller_with_scope(shown: ShownToken) -> Caller:
             return self._caller_with(scope, shown)
 
         return self._by_scope.setdefault(scope, caller_with_scope)

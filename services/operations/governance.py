@@ -1,7 +1,7 @@
 """The calls on members and on what they decide together.
 
-Whoever has the scope `programme` proposes. Reading is open to all, as the members are public; an approval needs no
-token, because the signature says who it is from.
+Whoever has the scope `programme` proposes, and every present member. Reading is open to all, as the members are public;
+an approval needs no token, because the signature says who it is from.
 """
 
 import hashlib
@@ -31,13 +31,14 @@ from contracts.units import UnixSeconds
 from services import calls
 from services.encoding import bytes_of, cursor_of, place_of, text_of
 from services.idempotency import Answer, Asked, asked_by, asked_by_anyone
-from services.identity import Caller, Scope
+from services.identity import Caller
 from services.ledger.client import LedgerUnavailable
 from services.moments import rfc3339
 from services.operations import governance_shapes as shapes
 from services.operations import keyring, proposals
 from services.operations.office import Office
 from services.operations.proposals import CARRIED, Proposal
+from services.operations.proposers import member_of, proposer_of
 from services.problems import Problem
 
 MEMBERS_MAX: Final = 1_000
@@ -48,7 +49,7 @@ PROPOSED: Final = (
     *("invalid_member_key", "key_not_proven", "unknown_member_key", "too_many_keys", "key_in_use", "last_govern_key"),
     "last_member",
     *("invalid_quorum", "quorum_out_of_reach", "malformed_bundle", "bundle_of_other_version", "invalid_parameters"),
-    *("unknown_contracts", "contracts_active"),
+    *("unknown_contracts", "contracts_active", "other_contracts", "too_many_proposals"),
 )
 """Why no approval could carry what was proposed."""
 APPROVED: Final = (
@@ -131,7 +132,7 @@ def _add_reading(router: APIRouter, office: Office) -> None:
 
 
 def _add_deciding(router: APIRouter, office: Office) -> None:
-    caller = office.tokens.organisation(Scope.PROGRAMME)
+    caller = proposer_of(office)
     asking: Any = Depends(asked_by(caller))
 
     @router.post("/proposals", status_code=201, response_model=shapes.ProposalToSign, responses=calls.keyed(*PROPOSED))
@@ -140,7 +141,13 @@ def _add_deciding(router: APIRouter, office: Office) -> None:
         who: Annotated[Caller, Depends(caller)],
         asked: Asked = asking,
     ) -> Response:
-        """Propose a governed command; what no approval could carry is refused at once."""
+        """Propose a governed command; what no approval could carry is refused at once.
+
+        With a token of the scope `programme`, or as a present member: `Authorization: Sparks-Member member="…",
+        time="…" (Unix seconds), signature="…"`, signed by a `govern` key over the deterministic CBOR
+        `["sparks-member-call", origin, member_id, "POST", path, time, Idempotency-Key as sent, SHA-256 of the body]`.
+        A member has at most 8 proposals open, and makes at most 50 in a day (`too_many_proposals`).
+        """
 
         def work() -> Answer:
             made = proposals.propose(office, asked, _command_of(office, body), proposed_by=who.subject)
@@ -259,6 +266,7 @@ def _shown(office: Office, proposal: Proposal) -> dict[str, Any]:
         "fields": said,
         "digest": hashlib.sha256(_signed_bytes(office, command)).hexdigest(),
         "proposed_at": rfc3339(proposal.proposed_s),
+        "proposed_by_member": member_of(proposal.proposed_by),
         "approvals": [member_id for member_id, _ in proposal.approvals],
         "needed": proposal.needed,
         "entry_index": proposal.entry_index,

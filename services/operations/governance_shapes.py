@@ -157,6 +157,9 @@ class Proposal(Shown):
     ]
     digest: Annotated[str, Field(description="hex, SHA-256 of the bytes to sign")]
     proposed_at: str
+    proposed_by_member: Annotated[str | None, Field(description="which member; null: whoever runs the programme")] = (
+        None
+    )
     approvals: Annotated[list[str], Field(description="the members whose signature counts")]
     needed: Annotated[int | None, Field(description="signatures in all; null once it is closed")] = None
     entry_index: Annotated[int | None, Field(description="the ledger's entry that carried it")] = None

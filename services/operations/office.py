@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sqlalchemy import Engine
@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from contracts.commands import Command, Request
 from contracts.wire.receipts import Instruction
 from services.broker.accounts import BrokerAccounts
-from services.clock import Clock
+from services.clock import Clock, SystemClock
 from services.contract_sets import CarriedSets
 from services.idempotency import Answers, Asked, outcome_of
 from services.identity import Clients, Tokens
@@ -23,7 +23,10 @@ Instruct: TypeAlias = Callable[[Sequence[Instruction]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
-    """The program's surroundings, given by whoever composes it."""
+    """The program's surroundings, given by whoever composes it.
+
+    wall_clock  by which members sign their calls: theirs is no simulated one
+    """
 
     engine: Engine
     ledger: Ledger
@@ -35,6 +38,7 @@ class Office:
     accounts: BrokerAccounts
     instruct: Instruct
     sets: CarriedSets
+    wall_clock: Clock = field(default_factory=SystemClock)
     random_bytes: Callable[[int], bytes] = os.urandom
 
     def ask(self, asked: Asked, command: Command) -> Accepted:

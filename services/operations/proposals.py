@@ -8,24 +8,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, or_, select, update
+from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from contracts import commands
 from contracts.commands import Request
 from contracts.effects import Reason
 from contracts.governed import Approvals, Governed
-from contracts.units import UnixSeconds
+from contracts.units import DAY_S, UnixSeconds
 from services.contract_sets import ContractSet, NotInThisSet
 from services.database import is_sqlite, reading, transaction
 from services.idempotency import Asked, outcome_of, rejected
 from services.ledger.client import Declined, Ledger, Running, reason_of
 from services.operations.office import Office
+from services.operations.proposers import member_of
 from services.operations.tables import ApprovalRow, ProposalRow
 from services.problems import Problem
 
 CARRIED: Final = "carried"
 ID_BYTES: Final = 32
+OPEN_MAX: Final = 8
+IN_A_DAY_MAX: Final = 50
+"""Of one member: proposals open at a time, and proposals made in a day."""
 _FOR_THE_MOMENT: Final = frozenset(
     {
         Reason.TOO_FEW_APPROVALS,
@@ -86,7 +90,12 @@ class _Present:
 
 
 def propose(office: Office, asked: Asked, command: Governed, *, proposed_by: str) -> Proposal:
-    """Keep a governed command for its approvals; one that no approval could carry is a problem now."""
+    """Keep a governed command for its approvals; one that no approval could carry is a problem now.
+
+    A member that has proposed much is asked to wait, so that none can fill the disk: `too_many_proposals`.
+    """
+    if member_of(proposed_by) is not None and not _is_known(office, asked.id.hex()):
+        _require_few(office, proposed_by)
     refused = _refusal(office, command)
     if refused is not None and refused.reason is not Reason.TOO_FEW_APPROVALS:
         raise rejected(refused)
@@ -102,6 +111,24 @@ def propose(office: Office, asked: Asked, command: Governed, *, proposed_by: str
     with transaction(office.engine) as session:
         session.execute(insert)
     return found(office, asked.id.hex())
+
+
+def _require_few(office: Office, proposed_by: str) -> None:
+    mine = _PROPOSALS.c.proposed_by == proposed_by
+    newest = select(_PROPOSALS.c.id).where(mine, _PROPOSALS.c.outcome == "").limit(OPEN_MAX)
+    in_a_day = select(func.count()).where(mine, _PROPOSALS.c.proposed_s > office.clock.now_s() - DAY_S)
+    with reading(office.engine) as session:
+        ids = list(session.execute(newest).scalars())
+        made = session.execute(in_a_day).scalar_one()
+    is_full = len(ids) == OPEN_MAX and all(not found(office, proposal_id).outcome for proposal_id in ids)
+    if is_full or made >= IN_A_DAY_MAX:
+        detail = f"A member has at most {OPEN_MAX} proposals open, and makes at most {IN_A_DAY_MAX} in a day."
+        raise Problem("too_many_proposals", detail)
+
+
+def _is_known(office: Office, proposal_id: str) -> bool:
+    with reading(office.engine) as session:
+        return session.execute(select(_PROPOSALS.c.id).where(_PROPOSALS.c.id == proposal_id)).first() is not None
 
 
 def approve(office: Office, proposal_id: str, *, member_id: str, signature: bytes) -> Proposal:

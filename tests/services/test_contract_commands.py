@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from contracts import bundle, execute
 from services.cli import app
+from services.encoding import text_of
 from services.simulation import DIGEST, digest_of
 from tests.services import test_member_commands
 from tests.services.contract_sets.second import other_parameters, other_rate
@@ -43,12 +44,16 @@ def test_parameters_are_proposed_with_their_simulation_and_become_active_once_ap
     assert made.exit_code == 0, made.output
     proposal = made.stdout.strip()
     assert status(url)["version"] == execute.version().hex()
+    shown = contract("status", "--url", url).stdout
+    assert f"version     {VERSION}" in shown
+    assert f"simulation  {json.loads(Path('result.json').read_text())[DIGEST]}" in shown
 
     signed = ["--as", "hydro", "--sign", "hydro-govern.seed", "--yes", "--url", url]
     approved = contract("approve", proposal, *signed)
 
     assert approved.exit_code == 0, approved.output
     assert "activate_contracts" in approved.stderr
+    assert text_of(bytes.fromhex(json.loads(Path("result.json").read_text())[DIGEST])) in approved.stderr
     assert "SHA-256" in approved.stderr
     after = status(url)
     assert (after["version"], after["program"]) == (VERSION, execute.version().hex())

@@ -101,6 +101,25 @@ def test_a_candidate_hands_over_its_key_with_a_proof_and_never_its_seed(url: str
     assert "key_in_use" in stolen.stderr
 
 
+def test_a_member_proposes_and_renews_its_key_without_the_operator(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    admit(url, "hydro", "utility")
+    approve(url, admit(url, "auditor", "auditor"), "hydro", "--yes")
+    monkeypatch.setenv("SPARKS_DATA_DIR", "elsewhere")  # where no operator's credentials are
+    member("new-key", "next")
+    auditor = ["--as", "auditor", "--as-key", "auditor-govern.seed", "--url", url]
+
+    renewed = member("renew", "auditor", "--key", "next.seed", *auditor)
+    proposed = member("quorum", "1", *auditor)
+
+    assert "carried" in renewed.stderr, renewed.output
+    assert "open: 1 of 2 approvals" in proposed.stderr
+    assert "carried" in approve(url, proposed.stdout.strip(), "hydro", "--yes").stderr
+    stranger = member("quorum", "0", "--as", "auditor", "--as-key", "hydro-govern.seed", "--url", url)
+    assert (stranger.exit_code, len(stranger.stderr.splitlines())) == (1, 1)
+    assert "does not take the signature" in stranger.stderr
+    assert member("quorum", "0", "--as", "auditor", "--url", url).exit_code == 2
+
+
 def test_a_key_that_ends_within_ninety_days_is_forecast(url: str) -> None:
     admit(url, "hydro", "utility")
     member("new-key", "soon")

@@ -144,5 +144,6 @@ def desk(database_url: str, tmp_path: Path) -> Iterator[Desk]:
             accounts=TableAccounts(books.engine),
             instruct=instruct,
             sets=CarriedSets(books.ledger.stored, monotonic=count().__next__),
+            wall_clock=books.clock,
         )
         yield Desk(app=app_of(office), office=office, books=books, instructions=told)

@@ -35,6 +35,7 @@ PROGRAMME_CALLS = [
 CALLS = FLEET_CALLS + PROGRAMME_CALLS
 OPEN_CALLS = {
     *("/v1/members", "/v1/contracts", "/v1/collections"),
+    "/v1/contracts/{version}",
     *("/v1/proposals/{proposal_id}", "/v1/proposals/{proposal_id}/approvals"),
 }
 """What members are and decide is for everybody; an approval is signed."""
