@@ -2,7 +2,7 @@
 FROM python:3.11-slim
 
 RUN groupadd --system --gid 10001 sparks && useradd --system --uid 10001 --gid 10001 --create-home --home-dir /var/lib/sparks sparks \
-    && install --directory --owner=10001 --group=10001 /broker
+    && install --directory --owner=10001 --group=10001 /broker /backups
 WORKDIR /opt/sparks
 
 # The dependencies change rarely, the code often: a layer for each. Without its code, Sparks is its dependencies.

@@ -227,7 +227,7 @@ def simulate_contracts(  # noqa: PLR0917 (each is an option of the command)
 @ledger_app.command("backup")
 @reported
 def back_up_ledger(
-    file: Annotated[Path, typer.Argument(help="The new file.")],
+    file: Annotated[Path, typer.Argument(help="The new file, or a folder, in which it is named by its moment.")],
     with_keys: Annotated[
         Path | None, typer.Option("--with-keys", help="Write the key files, which are secrets, to this new tar file.")
     ] = None,
@@ -235,7 +235,10 @@ def back_up_ledger(
 ) -> None:
     """Back up the database while the platform runs: one moment of it, for either engine, with a manifest.
 
-    The file appears when it is whole, and only its owner may read it: it holds what is private.
+    The file appears when it is whole, and only its owner may read it: it holds what is private. It states by when it
+    is to be gone (SPARKS_BACKUP_DAYS from now), because a person may be erased after it; `prune` removes it then.
+
+      0 3 * * *  sparks ledger backup /var/backups/sparks && sparks ledger prune /var/backups/sparks
     """
     from services.settings import load
     from services.stage import show_backup
@@ -251,16 +254,33 @@ def restore_ledger(
         list[str] | None,
         typer.Option(help="A checkpoint of this log that was published: a file, or a URL ending in /log/checkpoint."),
     ] = None,
+    accept_expired: Annotated[
+        bool, typer.Option("--accept-expired", help="Its date has passed, and there is nothing better.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Restore a backup into an empty database, execute everything again, and prove that it is the same log.
 
-    The keys must be back already. If anything disagrees, or more was published than the backup has, nothing stays.
+    The keys must be back already. If anything disagrees, or more was published than the backup has, nothing stays. With
+    the settings of a member's node it restores that copy, which then follows on from there.
     """
     from services.settings import load
     from services.stage import show_restore
 
-    show_restore(load(), file, checkpoint or [], as_json=as_json)
+    show_restore(load(), file, checkpoint or [], accept_expired=accept_expired, as_json=as_json)
+
+
+@ledger_app.command("prune")
+@reported
+def prune_backups(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Where backups are kept.")],
+    as_json: Json = False,
+) -> None:
+    """Remove the backups in a folder whose stated date has passed; every other file stays."""
+    from services.settings import load
+    from services.stage import show_pruning
+
+    show_pruning(load(), folder, as_json=as_json)
 
 
 @contract_app.command("check")

@@ -10,6 +10,7 @@ from device_sim.fleet import FleetFailed
 from device_sim.measured.rows import UnreadableFile
 from device_sim.outbox import OutboxFailed
 from device_sim.people import CallFailed
+from services.backups import CannotRestore
 from services.broker.embedded import PortInUse
 from services.broker.mosquitto import ControlFailed
 from services.contract_sets import UnusableBundle
@@ -19,8 +20,9 @@ from services.embedded import AddressInUse, UnusableSettings
 from services.faces import UnknownService
 from services.keys import KeyFileUnusable
 from services.ledger.archive import BadBackup
-from services.ledger.backup import AnotherLog, NotEmpty
+from services.ledger.backup import NotEmpty
 from services.ledger.client import LedgerUnavailable
+from services.ledger.continuing import AnotherLog
 from services.ledger.lease import AnotherWriter
 from services.ledger.opening import ClockNeedsAcceptance, OtherContracts, OtherLedger
 from services.member.program import UnusableMember
@@ -39,6 +41,7 @@ MENDABLE: Final = (
     BadBackup,
     BadSettings,
     CallFailed,
+    CannotRestore,
     ClockNeedsAcceptance,
     ControlFailed,
     DatabaseUnavailable,

@@ -20,14 +20,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from services import backups
 from services.clock import SimulatedClock, SystemClock
 from services.embedded import Platform, UnusableSettings, listen, served
 from services.faces import Service
 from services.member.program import parts, status
+from services.moments import rfc3339
 from services.observability import configure_logging
 from services.rehearsal import Rehearsal
 from services.settings import Settings
-from services.upkeep import back_up, restore, simulate, verify
+from services.upkeep import simulate, verify
 
 PROBE_BYTES: Final = 1_000_000
 """A disk that does not take so many is full: SQLite writes a batch of entries in fewer."""
@@ -285,18 +287,34 @@ def _add_change(table: Table, name: str, before: int, after: int, *, unit: str =
 
 
 def show_backup(settings: Settings, path: Path, keys: Path | None, *, as_json: bool) -> None:
-    """Back up the ledger of these settings; print what the backup is of."""
+    """Back up the ledger of these settings; print what the backup is of, and until when it may be kept."""
     with bars() as show:
-        said = back_up(settings, path, keys, show)
-    say(f"{path}: {said['origin']}, {said['size']} entries, root {said['root']}")
+        said = backups.back_up(settings, path, keys, show, now_s=SystemClock().now_s())
+    say(f"{said['file']}: {said['origin']}, {said['size']} entries, root {said['root']}")
+    say(f"to be gone by {said['expires_at']} (SPARKS_BACKUP_DAYS); `sparks ledger prune FOLDER` sees to it")
     if as_json:
         sys.stdout.write(json.dumps(said) + "\n")
 
 
-def show_restore(settings: Settings, path: Path, published: list[str], *, as_json: bool) -> None:
+def show_pruning(settings: Settings, folder: Path, *, as_json: bool) -> None:
+    """Remove the backups whose date has passed; print which, and what is left."""
+    pruned = backups.prune(settings, folder, now_s=SystemClock().now_s())
+    for path in pruned.removed:
+        say(f"removed {path}")
+    for path, expires_at_s in pruned.kept:
+        say(f"kept    {path}, until {rfc3339(expires_at_s)}")
+    if not pruned.kept:
+        say(f"there is no backup left in {folder}")
+    if as_json:
+        kept = [{"file": str(path), "expires_at": rfc3339(expires_at_s)} for path, expires_at_s in pruned.kept]
+        sys.stdout.write(json.dumps({"removed": [str(path) for path in pruned.removed], "kept": kept}) + "\n")
+
+
+def show_restore(settings: Settings, path: Path, published: list[str], *, accept_expired: bool, as_json: bool) -> None:
     """Restore a ledger into the empty database of these settings; print what is there now."""
+    now_s = SystemClock().now_s()
     with bars() as show:
-        said = restore(settings, path, published, show)
+        said = backups.restore(settings, path, published, show, now_s=now_s, accept_expired=accept_expired)
     say(f"{said['origin']}, {said['size']} entries, root {said['root']}: restored and verified")
     if as_json:
         sys.stdout.write(json.dumps(said) + "\n")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
+PARTIAL: Final = ".partial"
+"""How the name of a file ends that was not finished; its writer takes it away unless it was killed."""
 MANIFEST_BYTES_MAX: Final = 1_000_000
 _CHUNK_BYTES: Final = 65_536
 _EARLIEST: Final = (1980, 1, 1, 0, 0, 0)
@@ -55,6 +57,7 @@ class Manifest:
     contract_version    of the last entry (hex)
     schema              revision of the tables
     parts               by table
+    expires_at_s        when it is to be gone, because of what was erased since; None: it was not stated
     """
 
     origin: str
@@ -65,6 +68,7 @@ class Manifest:
     schema: str
     made_at_s: UnixSeconds
     parts: Mapping[str, Part]
+    expires_at_s: UnixSeconds | None = None
     format: int = FORMAT
 
 
@@ -73,7 +77,7 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a file that gets its name once it is whole and on the disk. Raises FileExistsError rather than replace."""
     if path.exists():
         raise FileExistsError(17, "it is there already", str(path))
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")
     descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w+b") as file:

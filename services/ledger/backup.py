@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Engine, MetaData, Table, exc, func, insert, i
 from contracts.units import UnixSeconds
 from services import database
 from services.database import OtherSchema, is_sqlite
-from services.ledger import checkpoints, entries, notes, stored, tables
+from services.ledger import checkpoints, continuing, entries, stored, tables
 from services.ledger import verify as verification
 from services.ledger.archive import BadBackup, Manifest, Reading, Rows, Writing, new_file
 from services.ledger.checkpoints import Checkpoint
+from services.ledger.continuing import AnotherLog, Published
 from services.ledger.merkle import leaf_hash
-from services.ledger.notes import KeyType, OpenedNote, VerifierKey
+from services.ledger.notes import KeyType, VerifierKey
 from services.ledger.tree_audit import GrowingTree
 
 PAGE_ROWS: Final = 1_000
@@ -34,16 +35,17 @@ class NotEmpty(Exception):
     """A restore goes into an empty database only."""
 
 
-class AnotherLog(Exception):
-    """The backup is not of the log that a checkpoint speaks of, or not of all of it."""
-
-
-def backup(engine: Engine, path: Path, *, at_s: UnixSeconds, on_progress: OnProgress) -> Manifest:
+def backup(
+    engine: Engine, path: Path, *, at_s: UnixSeconds, expires_at_s: UnixSeconds, on_progress: OnProgress
+) -> Manifest:
     """Write one moment of the database to the new file `path`; the ledger may go on meanwhile.
+
+    expires_at_s  by when the file is to be gone; the file states it
 
     Raises BadBackup if there is no log yet, OSError, DatabaseUnavailable.
     """
     with new_file(path) as file, Writing(file) as archive, stored.moment(engine) as connection:
+        note, newest = _newest_checkpoint(connection)
         copied = _tables(connection)
         total = sum(connection.scalar(select(func.count()).select_from(table)) or 0 for table in copied)
         done = 0
@@ -51,17 +53,24 @@ def backup(engine: Engine, path: Path, *, at_s: UnixSeconds, on_progress: OnProg
             columns = [column.name for column in table.columns]
             archive.add(table.name, columns, _counted(_pages(connection, table), done, total, on_progress))
             done += archive.parts[table.name].rows
-        manifest = _manifest(connection, archive, at_s)
+        manifest = _manifest(connection, archive, (note, newest), at_s, expires_at_s)
         archive.finish(manifest)
     return manifest
 
 
 def restore(
-    url: str, path: Path, *, log_public_key: bytes, published: Sequence[bytes], on_progress: OnProgress
+    url: str,
+    path: Path,
+    *,
+    log_public_key: bytes,
+    published: Sequence[Published],
+    on_progress: OnProgress,
+    also: Callable[[Connection], None] | None = None,
 ) -> Manifest:
     """Fill the empty database at `url` from the backup `path`, and prove that it is the same log.
 
-    published  signed checkpoints of that log, from wherever it was published; each must be of a tree in the backup
+    published  checkpoints of that log; each must be of a tree in the backup, unless the log is only followed here
+    also       of a copy that follows the log: called in the transaction that fills the database
 
     Raises BadBackup, OtherSchema, NotEmpty, AnotherLog, DatabaseUnavailable; the database is then empty.
     """
@@ -71,13 +80,18 @@ def restore(
             raise OtherSchema(f"{path} is of version {manifest.schema}, which this program is not")
         _require_empty(url)
         log_key = VerifierKey(manifest.origin, KeyType.ED25519, log_public_key)
-        known = [_signed(note, log_key) for note in (manifest.checkpoint.encode(), *published)]
-        _require_all(known, manifest)
+        own = continuing.signed(manifest.checkpoint.encode(), log_key)
+        if (own.size, own.root.hex()) != (manifest.size, manifest.root):
+            raise BadBackup("the manifest's checkpoint is of another tree than the manifest")
+        known = [(continuing.signed(one.note, log_key), one) for one in published]
+        for checkpoint, one in known:
+            if checkpoint.size > own.size:
+                continuing.require(own, checkpoint, one, is_followed=also is not None)
         database.migrate(url)
         engine = database.engine(url)
         try:
-            _load(engine, archive, on_progress)
-            _require_trees(engine, known)
+            _load(engine, archive, on_progress, also or (lambda _connection: None))
+            _require_trees(engine, [own, *(checkpoint for checkpoint, _ in known if checkpoint.size <= own.size)])
             _require_verified(engine, manifest, log_public_key, on_progress)
         except BaseException:
             engine.dispose()
@@ -111,22 +125,34 @@ def _counted(pages: Iterator[Rows], done: int, total: int, on_progress: OnProgre
         on_progress("rows", done, total)
 
 
-def _manifest(connection: Connection, archive: Writing, at_s: UnixSeconds) -> Manifest:
+def _newest_checkpoint(connection: Connection) -> tuple[bytes, Checkpoint]:
+    """The newest checkpoint, which is of all entries."""
     newest = select(tables.CHECKPOINTS.c.note).order_by(tables.CHECKPOINTS.c.size.desc()).limit(1)
     note = connection.scalar(newest)
-    signed = checkpoints.parse(note.decode().partition("\n\n")[0] + "\n") if note else None
-    if note is None or signed is None:
+    found = checkpoints.parse(note.decode().partition("\n\n")[0] + "\n") if note else None
+    if note is None or found is None:
         raise BadBackup("there is no log to back up yet")
-    entry = connection.scalar(select(tables.ENTRIES.c.entry).where(tables.ENTRIES.c.index == signed.size - 1))
+    last = connection.scalar(select(func.max(tables.ENTRIES.c.index)))
+    if last != found.size - 1:
+        raise BadBackup(f"this copy is at entry {last} on its way to a checkpoint: back it up once it is abreast")
+    return note, found
+
+
+def _manifest(
+    connection: Connection, archive: Writing, signed: tuple[bytes, Checkpoint], at_s: UnixSeconds, expires: UnixSeconds
+) -> Manifest:
+    note, newest = signed
+    entry = connection.scalar(select(tables.ENTRIES.c.entry).where(tables.ENTRIES.c.index == newest.size - 1))
     return Manifest(
-        origin=signed.origin,
-        size=signed.size,
-        root=signed.root.hex(),
+        origin=newest.origin,
+        size=newest.size,
+        root=newest.root.hex(),
         checkpoint=note.decode(),
         contract_version=entries.from_bytes(entry or b"").contract_version.hex(),
         schema=str(connection.scalar(text(f"SELECT version_num FROM {_SCHEMA_TABLE}"))),
         made_at_s=at_s,
         parts=archive.parts,
+        expires_at_s=expires,
     )
 
 
@@ -145,26 +171,6 @@ def _require_empty(url: str) -> None:
                     raise NotEmpty(f"the database has rows in {name}: a restore goes into an empty one")
     finally:
         engine.dispose()
-
-
-def _signed(note: bytes, log_key: VerifierKey) -> Checkpoint:
-    opened = notes.open_note(note, [log_key])
-    found = checkpoints.parse(opened.text) if isinstance(opened, OpenedNote) else None
-    if found is None or found.origin != log_key.name:
-        raise AnotherLog(f"a checkpoint is not signed by this log's key as {log_key.name}")
-    return found
-
-
-def _require_all(known: Sequence[Checkpoint], manifest: Manifest) -> None:
-    """Raise AnotherLog if more was published than the backup has: going on from it would fork the log."""
-    if (known[0].size, known[0].root.hex()) != (manifest.size, manifest.root):
-        raise BadBackup("the manifest's checkpoint is of another tree than the manifest")
-    published = max(checkpoint.size for checkpoint in known)
-    if published > manifest.size:
-        raise AnotherLog(
-            f"the log was published up to size {published}, and this backup ends at {manifest.size}: "
-            "going on from here would fork it"
-        )
 
 
 def _require_trees(engine: Engine, known: Sequence[Checkpoint]) -> None:
@@ -196,7 +202,7 @@ def _require_verified(engine: Engine, manifest: Manifest, log_public_key: bytes,
 # Loading
 
 
-def _load(engine: Engine, archive: Reading, on_progress: OnProgress) -> None:
+def _load(engine: Engine, archive: Reading, on_progress: OnProgress, also: Callable[[Connection], None]) -> None:
     """Put every row in its place, in one transaction."""
     total = sum(part.rows for part in archive.manifest.parts.values())
     done = 0
@@ -214,6 +220,7 @@ def _load(engine: Engine, archive: Reading, on_progress: OnProgress) -> None:
                 done += len(rows)
                 on_progress("rows", done, total)
             _go_on_counting(connection, table)
+        also(connection)
 
 
 def _insert(connection: Connection, table: Table, columns: Sequence[str], rows: Rows) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Engine, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
 
 from contracts.units import UnixSeconds
 from services.database import reading, transaction
@@ -99,6 +99,17 @@ class Memory:
             else:
                 session.execute(update(COSIGNED).where(mine).values(**said))
         return True
+
+
+def raise_cosigned(connection: Connection, origin: str, newest: Cosigned) -> None:
+    """Take `newest` for signed where nothing larger is known: a copy that was restored signs only what continues it."""
+    mine = COSIGNED.c.origin == origin
+    known = connection.execute(select(COSIGNED.c.size).where(mine)).scalar()
+    said = {"size": newest.size, "root": newest.root, "note": newest.note}
+    if known is None:
+        connection.execute(insert(COSIGNED).values(origin=origin, **said))
+    elif known < newest.size:
+        connection.execute(update(COSIGNED).where(mine).values(**said))
 
 
 def _disagreement(row: RowMapping) -> Disagreement:

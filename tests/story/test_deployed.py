@@ -1,5 +1,6 @@
 """The deployed shape: every service of compose.yaml as a process, with a real Mosquitto, PostgreSQL and nginx."""
 
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from benchmarks.stand import Service
 from device_sim.people import CallFailed, Operator
 from services import database, faces
 from services.keys import Keys, Use
+from services.ledger import archive
 from services.ledger.queries import Queries
 from services.proposing import Desk, proven_key
 from tests.services.ledger.takeover import wait_until
@@ -209,13 +211,34 @@ def test_readings_and_purchases_go_on_when_the_ledger_that_writes_is_killed(depl
     kinds = Counter(recorded.kind for recorded in queries.recorded(0, queries.size()))
     assert (kinds["record_pack"], kinds["authorize"]) == (HOURS, PURCHASES)
     wait_until(lambda: is_final(deployed, queries.size()), within_s=START_S)
-    engine.dispose()
     for member in MEMBERS:
         settings = deployed.settings(f"member-{member}") | {"SPARKS_MEMBER_LOG_KEY": log_key(deployed)}
         status = json_of(sparks(deployed.folder / f"member-{member}", "member", "status", "--json", settings=settings))
         assert (status["behind"], status["disagreements"]) == (0, [])
+    assert archive.Reading(back_up(deployed)).manifest.size == queries.size()
     documented = httpx.get(f"{deployed.base_url}/openapi.json").json()["paths"]
     assert {"/v1/customers", "/v1/authorizations", "/v1/devices", "/log/checkpoint"} <= documented.keys()
+    engine.dispose()
+
+
+def back_up(deployed: Deployed) -> Path:
+    """What cron runs; the one backup that there is then."""
+    folder = deployed.folder / "backups"
+    folder.mkdir()
+    (script,) = OURS["backup"]
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {"PATH": programs, **deployed.settings("backup")}
+    done = subprocess.run(
+        [*COMPOSE["backup"]["entrypoint"], script.replace("/backups", str(folder))],
+        env=environment,
+        cwd=deployed.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (made,) = folder.iterdir()
+    return made
 
 
 def admit_members(deployed: Deployed) -> None:

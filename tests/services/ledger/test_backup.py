@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, inspect, select
 
+from contracts.units import DAY_S
 from contracts.wire import signatures
 from services import database
 from services.database import OtherSchema
 from services.ledger.archive import MANIFEST, BadBackup, Manifest
-from services.ledger.backup import AnotherLog, NotEmpty, backup, restore
+from services.ledger.backup import NotEmpty, backup, restore
 from services.ledger.checkpoints import Checkpoint, sign
-from services.ledger.tables import CHECKPOINTS, EPOCHS
+from services.ledger.continuing import AnotherLog, Published
+from services.ledger.tables import CHECKPOINTS, EPOCHS, TILES
 from tests import invariants
 from tests.services.ledger import history
 from tests.services.ledger.builders import IDENTITY, NOON_S, Books, Home, fund, running
@@ -32,11 +34,12 @@ def quietly(_what: str, _done: int, _total: int) -> None:
 
 
 def back_up(books: Books, path: Path) -> Manifest:
-    return backup(books.engine, path, at_s=NOON_S, on_progress=quietly)
+    return backup(books.engine, path, at_s=NOON_S, expires_at_s=NOON_S + DAY_S, on_progress=quietly)
 
 
-def put_back(url: str, path: Path, *published: bytes) -> Manifest:
-    return restore(url, path, log_public_key=PUBLIC_KEY, published=published, on_progress=quietly)
+def put_back(url: str, path: Path, *published: bytes | Published) -> Manifest:
+    shown = [one if isinstance(one, Published) else Published(one) for one in published]
+    return restore(url, path, log_public_key=PUBLIC_KEY, published=shown, on_progress=quietly)
 
 
 def rows_in(url: str) -> int:
@@ -145,7 +148,7 @@ def test_a_backup_that_is_broken_off_leaves_no_file(books, tmp_path):
     folder = tmp_path / "backups"
     folder.mkdir()
     with pytest.raises(KeyboardInterrupt):
-        backup(books.engine, folder / "kept", at_s=NOON_S, on_progress=ctrl_c)
+        backup(books.engine, folder / "kept", at_s=NOON_S, expires_at_s=NOON_S, on_progress=ctrl_c)
 
     assert list(folder.iterdir()) == []
     books.accept(fund(1))
@@ -289,6 +292,44 @@ def test_a_backup_older_than_what_was_published_is_refused_because_it_would_fork
 
     with pytest.raises(AnotherLog, match="up to size 6, and this backup ends at 5"):
         put_back(empty_url, kept, later)
+
+
+def test_of_a_larger_tree_that_is_served_it_is_said_whether_the_backup_is_its_beginning(kept, sqlite_url, empty_url):
+    with running(sqlite_url) as books:
+        books.accept(fund(2), fund(3))
+        newest = Published(books.queries.checkpoint(), tile_of(books.engine))
+        with pytest.raises(AnotherLog, match="it is the beginning of that log, proved, and lacks 2 entries"):
+            put_back(empty_url, kept, newest)
+        with pytest.raises(AnotherLog, match="give a URL ending in /log/checkpoint"):
+            put_back(empty_url, kept, newest.note)
+        with pytest.raises(AnotherLog, match="serves other tiles"):
+            put_back(empty_url, kept, Published(newest.note, lambda level, n, size: bytes(32 * size)))
+        with pytest.raises(AnotherLog, match="nobody is there"):
+            put_back(empty_url, kept, Published(newest.note, gone))
+
+    assert not Path(empty_url.removeprefix("sqlite:///")).exists() or rows_in(empty_url) == 0
+
+
+def test_a_larger_tree_that_does_not_continue_the_backup_is_another_history(kept, tmp_path, empty_url):
+    with running(f"sqlite:///{tmp_path / 'fork.db'}") as fork:
+        fork.accept(*(fund(cents) for cents in range(10, 20)))
+        with pytest.raises(AnotherLog, match="does not continue this backup, which ends at 5: they are two histories"):
+            put_back(empty_url, kept, Published(fork.queries.checkpoint(), tile_of(fork.engine)))
+
+
+def tile_of(engine: Engine) -> Callable[[int, int, int], bytes]:
+    """The tiles of a log as it serves them."""
+
+    def tile(level: int, n: int, _size: int) -> bytes:
+        with database.reading(engine) as session:
+            query = select(TILES.c.hashes).where(TILES.c.level == level, TILES.c.n == n)
+            return bytes(session.execute(query).scalar_one())
+
+    return tile
+
+
+def gone(_level: int, _n: int, _size: int) -> bytes:
+    raise OSError("nobody is there")
 
 
 def test_a_checkpoint_of_another_history_is_refused(kept, empty_url):
