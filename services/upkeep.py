@@ -1,4 +1,4 @@
-"""What is done beside the programs: the ledger verified, other contracts tried on it, the first broker accounts made."""
+"""Done beside the programs: the ledger verified, other contracts tried on it, the first broker accounts made."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -78,6 +78,8 @@ def test_contract_check_names_case_and_field_of_a_difference(tmp_path: Path) -> 
         (["contract", "check", "missing.json"], "missing.json"),
         (["contract", "check", "."], "directory"),
         (["ledger", "verify"], "there is no ledger in"),
+        (["ledger", "backup", "kept"], "there is no ledger in"),
+        (["ledger", "restore", "missing"], "missing"),
         (["replay", "missing.csv"], "missing.csv"),
         (["serve", "nothing"], "there is no service nothing"),
         (["serve", "gateway"], "SPARKS_LEDGER_URL"),
@@ -159,8 +161,9 @@ def test_a_ledger_is_backed_up_with_its_keys_and_restored_elsewhere(
     again = CliRunner().invoke(app, ["ledger", "restore", "kept"])
 
     assert (without_keys.exit_code, restored.exit_code, again.exit_code) == (1, 0, 1), restored.output
-    assert "put the log's keys back first" in without_keys.output
+    assert "put the keys back first" in without_keys.output
     assert "a restore goes into an empty one" in again.output
     said = json.loads(made.stdout.splitlines()[-1])
-    assert json.loads(restored.stdout.splitlines()[-1]) == {**said, "verified": True}
+    same = {name: said[name] for name in ("origin", "size", "root")}
+    assert json.loads(restored.stdout.splitlines()[-1]) == {**same, "verified": True}
     assert Path("keys.tar").stat().st_mode & 0o777 == 0o600
