@@ -162,6 +162,10 @@ def show_verification(settings: Settings, *, as_json: bool) -> bool:
     if len(findings) > FINDINGS_SHOWN_MAX:
         say(f"and {len(findings) - FINDINGS_SHOWN_MAX} more: --json has them all")
     say(f"{report['size']} entries, root {report['root']}: {'verified' if report['verified'] else 'DIFFERS'}")
+    if report["outside"]:
+        say(f"{report['outside']} of them are not given to this copy: their public bytes and the tree were compared")
+    if report["unsigned"]:
+        say(f"{report['unsigned']} of them lie above the newest checkpoint here: this copy is catching up")
     if report["taken_as_committed"]:
         say(f"{report['taken_as_committed']} of them taken as committed: erased, or reading what an erased one wrote")
     if as_json:

@@ -36,6 +36,8 @@ def verify(settings: Settings, on_progress: Callable[[int, int], None]) -> dict[
         "root": report.root.hex(),
         "verified": report.ok,
         "taken_as_committed": report.taken,
+        "outside": report.outside,
+        "unsigned": report.unsigned,
         "findings": findings,
     }
 

@@ -12,25 +12,27 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy import Engine, insert, select, update
 from sqlmodel import Session
 
-from contracts import effects, state
+from contracts import commands, effects, state
+from contracts.commands import EraseCustomer, OpenLedger
 from contracts.state import Decided
 from contracts.wire import signatures
 from services.clock import Clock
 from services.database import transaction
 from services.ledger import deliveries, entries
-from services.ledger.deliveries import NUMBER, PATH, RECEIPT, SCHEME, TOLERANCE_S, Page, Payload
+from services.ledger.deliveries import NUMBER, PATH, RECEIPT, SCHEME, TOLERANCE_S, Notice, Page, Payload
 from services.ledger.store import PACK_PREFIX, pack_place
-from services.ledger.tables import DELIVERIES, ENTRIES, PACKS, PAYLOADS, STATE
+from services.ledger.tables import DELIVERIES, ENTRIES, PACKS, PAYLOADS, ROWS_READ, STATE
 from services.problems import Problem, responses
 
 ENTRIES_MAX: Final = 500
 BYTES_MAX: Final = 4 * 1024 * 1024
+NAMED_AT_ONCE: Final = 400
 _CREDENTIALS: Final = re.compile(
     SCHEME + r' member="([a-z0-9-]{1,64})", time="([0-9]{1,15})", signature="([\w=-]{1,100})"'
 )
 
 
-_PARTS: Final = tuple(name for name in Payload._fields if name != "rows")
+_PARTS: Final = tuple(name for name in Payload._fields if name not in ("rows", "read"))
 _DECIDED: Final = (PACKS.c.sha256, PACKS.c.refusal, PACKS.c.index, PACKS.c.start_s, PACKS.c.end_s, PACKS.c.again_at)
 
 
@@ -153,26 +155,47 @@ def _newest(session: Session, member_id: str) -> Any:
 
 def _page(session: Session, first: int, collections: frozenset[str] | None) -> Page:
     """As many entries as fit, with the payloads of these collections."""
-    columns = (ENTRIES.c.index, ENTRIES.c.entry, *(PAYLOADS.c[name] for name in _PARTS))
-    joined = ENTRIES.join(PAYLOADS, PAYLOADS.c.index == ENTRIES.c.index)
+    columns = (ENTRIES.c.index, ENTRIES.c.entry, *(PAYLOADS.c[name] for name in _PARTS), ROWS_READ.c.rows)
+    joined = ENTRIES.join(PAYLOADS, PAYLOADS.c.index == ENTRIES.c.index).outerjoin(
+        ROWS_READ, ROWS_READ.c.index == ENTRIES.c.index
+    )
     wanted = (ENTRIES.c.index >= first, ENTRIES.c.index < first + ENTRIES_MAX)
-    after, size_bytes, payloads = first, 0, {}
+    after, size_bytes, payloads, notices = first, 0, {}, {}
     for index, entry, *parts in session.execute(
         select(*columns).select_from(joined).where(*wanted).order_by(*columns[:1])
     ):
-        request, request_salt, kept, kept_salt, result = parts
+        request, request_salt, kept, kept_salt, result, read = parts
         payload = Payload(request or None, request_salt or None, kept, kept_salt, result or None)
-        size_bytes += sum(len(part) for part in parts)
+        size_bytes += sum(len(part or b"") for part in parts)
         if index != after or (after > first and size_bytes > BYTES_MAX):
             break
         after = index + 1
-        if collections is None or entries.from_bytes(entry).collection in collections:
+        if collections is None:
             payloads[index] = payload
+            continue
+        said = entries.from_bytes(entry)
+        if said.collection in collections or said.kind == OpenLedger.KIND:
+            payloads[index] = payload._replace(read=read) if payload.request else payload
+        elif said.kind == EraseCustomer.KIND:
+            notices[index] = _notice(session, request, collections)
+    if collections is not None:
+        return Page(first, after, payloads, collections, notices)
     told = {
         index: payload if payload.request is not None else payload._replace(rows=_rows(session, index, payload.effects))
         for index, payload in payloads.items()
     }
     return Page(first, after, told)
+
+
+def _notice(session: Session, request: bytes, collections: frozenset[str]) -> Notice:
+    """What a member of these collections is told of an erasure."""
+    command: Any = commands.from_bytes(request).command
+    erased: list[int] = []
+    for start in range(0, len(command.erased), NAMED_AT_ONCE):
+        wanted = ENTRIES.c.index.in_(command.erased[start : start + NAMED_AT_ONCE])
+        found = session.execute(select(ENTRIES.c.index, ENTRIES.c.entry).where(wanted).order_by(ENTRIES.c.index))
+        erased += [index for index, entry in found if entries.from_bytes(entry).collection in collections]
+    return Notice(hashlib.sha256(command.customer_id.encode()).digest(), tuple(erased))
 
 
 def _rows(session: Session, index: int, effects_bytes: bytes) -> tuple[tuple[str, bytes], ...]:

@@ -1,8 +1,42 @@
-"""In which part two effects differ, as a person reads it."""
+"""Where what was sent to a copy and what it found are not the same, and in which part, as a person reads it."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import cbor2
+
+from contracts.wire import cbor
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where what was sent and what was found here are not the same.
+
+    index   the entry
+    table   what of it: entries, payloads, rows_read, tiles, checkpoints
+    what    in a few words
+    ours, theirs  the two values, as a person reads them
+    """
+
+    index: int
+    table: str
+    what: str
+    ours: str
+    theirs: str
+
+
+class Disagreed(Exception):
+    """Raised with the Difference where a copy cannot go on."""
+
+    def __init__(self, difference: Difference) -> None:
+        found = difference
+        super().__init__(f"entry {found.index}: {found.what}: {found.ours} here, {found.theirs} there")
+        self.difference = difference
+
+
+def disagree(index: int, table: str, what: str, ours: str, theirs: str) -> NoReturn:
+    """Raise Disagreed with this difference."""
+    raise Disagreed(Difference(index, table, what, ours, theirs))
 
 
 def first_difference(ours: bytes, theirs: bytes) -> tuple[str, str, str]:
@@ -23,7 +57,7 @@ def first_difference(ours: bytes, theirs: bytes) -> tuple[str, str, str]:
 def shown(data: bytes) -> str:
     """A value of CBOR as a person reads it."""
     try:
-        return _text(cbor2.loads(data))
+        return _text(cbor.decode(data))
     except ValueError:
         return data.hex()
 

@@ -18,6 +18,9 @@ LEASE_MS_MAX: Final = 3_000
 RENEW_S: Final = 1.0
 """How often a holder that commits nothing renews it."""
 
+MEMBER: Final = "member"
+"""What the node of a member is called as a holder."""
+
 KeepWaiting: TypeAlias = Callable[[float], bool]
 """Called while the lease is another's: waits for that many seconds at most, and says whether to go on."""
 

@@ -23,7 +23,7 @@ from services.ledger import answers, checkpoints, entries, erasable, evidence, p
 from services.ledger.client import Erasable, Evidence, Head, LedgerUnavailable, PackEvidence, Recorded
 from services.ledger.merkle import HASH_BYTES
 from services.ledger.store import PACK_PREFIX, pack_place
-from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, PACKS, PAYLOADS, POSTINGS, STATE, TILES
+from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, GIVEN, PACKS, PAYLOADS, POSTINGS, STATE, TILES
 
 KEYS_MAX: Final = 500
 """Keys in one statement."""
@@ -35,6 +35,14 @@ FINAL_RECENT_S: Final = 30
 """A final checkpoint that is older is not shown before a newer one."""
 
 _DECIDED = (PACKS.c.sha256, PACKS.c.refusal, PACKS.c.index, PACKS.c.start_s, PACKS.c.end_s, PACKS.c.again_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The collections whose payloads a copy is given, and how many entries it was given."""
+
+    collections: frozenset[str]
+    executed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,12 @@ class Queries:
             return [(key, state.from_bytes(key, data)) for key, data in session.execute(query)]
 
     # Entries
+
+    def scope(self) -> Scope | None:
+        """What this copy is given; None: everything."""
+        with self._reading() as session:
+            found = session.execute(select(GIVEN.c.collections, GIVEN.c.executed)).first()
+        return Scope(frozenset(found[0].split()), found[1]) if found else None
 
     def entry(self, index: int) -> Recorded | None:
         """See `client.Ledger.entry`."""

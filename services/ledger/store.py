@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from sqlalchemy import Engine, Table
 
@@ -21,7 +21,9 @@ from services.ledger.lease import KeepWaiting, Lease
 from services.ledger.tables import (
     CHECKPOINTS,
     ENTRIES,
+    ERASURE_NOTICES,
     ERASURES,
+    GIVEN,
     PACKS,
     PAYLOADS,
     POSTINGS,
@@ -70,6 +72,8 @@ class Batch:
     rows_read: list[tuple[int, bytes]] = field(default_factory=list)
     subjects: list[tuple[int, str]] = field(default_factory=list)
     erasures: list[tuple[int, None]] = field(default_factory=list)
+    notices: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    given: list[tuple[int, str, int]] = field(default_factory=list)
     tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
     checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
 
@@ -88,7 +92,7 @@ class Store:
 
     def __init__(self, engine: Engine, contracts: ContractSet) -> None:
         self.contracts = contracts
-        self._connection = connect(engine, upserted=(STATE, PACKS, TILES))
+        self._connection = connect(engine, upserted=(STATE, PACKS, TILES, GIVEN))
         try:
             self._reading = connect(engine, upserted=())
         except BaseException:
@@ -175,6 +179,20 @@ class Store:
     def _declined(self, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
         return self._reading.select("SELECT id, digest, reason, facts FROM rejections WHERE id = {key}", ids)
 
+    def entries(self, indexes: Sequence[int]) -> dict[int, Entry]:
+        """Those of the entries at `indexes` that there are."""
+        found = self._reading.select('SELECT "index", entry FROM entries WHERE "index" = {key}', indexes)
+        return {index: entries.from_bytes(entry) for index, entry in found}
+
+    def rows_read(self, indexes: Sequence[int]) -> list[tuple[int, bytes | None]]:
+        """Of those of the payloads that there are, what was read by the entry (None: it is erased)."""
+        return cast(list[tuple[int, bytes | None]], self._reading.select(_ROWS_READ, indexes))
+
+    def given(self) -> tuple[frozenset[str], int] | None:
+        """Of which collections this copy is, and how many entries it was given; None: it is of all."""
+        found = self._reading.all("SELECT collections, executed FROM given")
+        return (frozenset(found[0][0].split()), found[0][1]) if found else None
+
     def first_due_s(self) -> UnixSeconds | None:
         """When the first row is due, or None if no row ever is."""
         due_s: UnixSeconds | None = self._reading.all("SELECT min(due_s) FROM state WHERE due_s IS NOT NULL")[0][0]
@@ -216,6 +234,8 @@ class Store:
             self._insert(ROWS_READ, batch.rows_read)
             self._insert(SUBJECTS, batch.subjects)
             self._insert(ERASURES, batch.erasures)
+            self._insert(ERASURE_NOTICES, batch.notices)
+            self._upsert(GIVEN, batch.given)
             if gone:
                 self._connection.delete(STATE, gone)
             self._upsert(TILES, [(level, n, hashes) for (level, n), hashes in batch.tiles.items()])
@@ -235,6 +255,10 @@ _ANSWERED: Final = 'SELECT id, digest, "index" FROM requests WHERE id = {key}'
 _ACCEPTED: Final = """
     SELECT payloads."index", entries.at_s, payloads.result
     FROM payloads JOIN entries ON entries."index" = payloads."index" WHERE payloads."index" = {key}
+"""
+_ROWS_READ: Final = """
+    SELECT payloads."index", rows_read.rows
+    FROM payloads LEFT JOIN rows_read ON rows_read."index" = payloads."index" WHERE payloads."index" = {key}
 """
 _AGAIN_AT: Final = -1
 

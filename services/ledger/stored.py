@@ -12,9 +12,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, Select, Table, func, or_, select, tuple_
 
 from services.database import is_sqlite, translated
+from services.ledger.lease import MEMBER
 from services.ledger.tables import (
     CHECKPOINTS,
     ENTRIES,
+    EPOCHS,
+    ERASURE_NOTICES,
+    GIVEN,
     PACKS,
     PAYLOADS,
     POSTINGS,
@@ -123,10 +127,23 @@ class Stored:
         sizes = CHECKPOINTS.c.size
         return self._connection.execute(select(CHECKPOINTS).where(or_(sizes <= 0, sizes > size)).order_by(sizes))
 
-    def has_checkpoint(self, size: int) -> bool:
-        """Is there a checkpoint of this very size?"""
-        found = select(CHECKPOINTS.c.size).where(CHECKPOINTS.c.size == size)
-        return self._connection.execute(found).first() is not None
+    def newest_checkpoint(self, size: int) -> int:
+        """The size of the largest tree up to `size` that there is a checkpoint of, 0 without any."""
+        newest = select(func.max(CHECKPOINTS.c.size)).where(CHECKPOINTS.c.size <= size)
+        return int(self._connection.scalar(newest) or 0)
+
+    def is_members(self) -> bool:
+        """Has a member's node written here last, and not the log's writer?"""
+        last = select(EPOCHS.c.holder).order_by(EPOCHS.c.epoch.desc()).limit(1)
+        return bool(self._connection.scalar(last) == MEMBER)
+
+    def scope(self) -> Any:
+        """The row of a copy that is given some collections only; None of one of all."""
+        return self._connection.execute(select(GIVEN.c.collections, GIVEN.c.executed)).first()
+
+    def notices(self) -> dict[int, Row[Any]]:
+        """What such a copy was told to erase, by the entry that erases it."""
+        return {row.entry_index: row for row in self._connection.execute(_all_of(ERASURE_NOTICES))}
 
     def stream(self, table: Table) -> Iterable[Row[Any]]:
         """Every row of a table, ordered by its key."""

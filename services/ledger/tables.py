@@ -159,6 +159,32 @@ class ErasureRow(SQLModel, table=True):
     erased_s: int | None = Field(default=None, sa_column=_big(nullable=True))
 
 
+class NoticeRow(SQLModel, table=True):
+    """What such an entry erases here, in a copy that is given a part and does not see the entry (`Notice`).
+
+    erased  deterministic CBOR: indexes in order
+    """
+
+    __tablename__ = "erasure_notices"
+    index: int = Field(sa_column=_big(primary_key=True))
+    customer_hash: bytes = Field(sa_column=_bytes())
+    erased: bytes = Field(sa_column=_bytes())
+
+
+class GivenRow(SQLModel, table=True):
+    """The one row of a copy that is given the payloads of some collections; a copy of all has none.
+
+    collections  their names in order, with a space between
+    executed     how many entries it was given
+    """
+
+    __tablename__ = "given"
+    __table_args__ = (CheckConstraint("id = 1", name="ck_given_one_row"),)
+    id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    collections: str
+    executed: int = Field(sa_column=_big())
+
+
 class TileRow(SQLModel, table=True):
     """A Merkle tile (C2SP tlog-tiles): 1 to 256 hashes; the rightmost of each level are the frontier."""
 
@@ -243,7 +269,9 @@ PACKS: Final = _table(PackRow)
 ROW_VERSIONS: Final = _table(RowVersionRow)
 ROWS_READ: Final = _table(RowsReadRow)
 SUBJECTS: Final = _table(SubjectRow)
+ERASURE_NOTICES: Final = _table(NoticeRow)
 ERASURES: Final = _table(ErasureRow)
+GIVEN: Final = _table(GivenRow)
 TILES: Final = _table(TileRow)
 CHECKPOINTS: Final = _table(CheckpointRow)
 LEASE: Final = _table(LeaseRow)

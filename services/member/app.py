@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from services.ledger.queries import Scope
 from services.member.memory import Memory
 from services.member.node import Node
 from services.member.witness import Witness
@@ -25,7 +26,7 @@ def member_router(node: Node, witness: Witness, origin: str) -> APIRouter:
     def status() -> dict[str, object]:
         """How far this copy is, how far behind, and what disagreed."""
         status = node.status()
-        return shown(node.memory, origin, size=status.size, operator_size=status.operator_size)
+        return shown(node.memory, origin, scope=node.scope(), size=status.size, operator_size=status.operator_size)
 
     return router
 
@@ -54,10 +55,17 @@ def witness_router(memory: Memory, witness: Witness, origin: str) -> APIRouter:
     return router
 
 
-def shown(memory: Memory, origin: str, *, size: int, operator_size: int | None) -> dict[str, object]:
+def shown(
+    memory: Memory, origin: str, *, scope: Scope | None, size: int, operator_size: int | None
+) -> dict[str, object]:
     """The status as JSON says it; without an answer of the operator nobody knows how far behind the copy is."""
     cosigned = memory.cosigned(origin)
+    executed = size if scope is None else scope.executed
     return {
+        "copy": "all" if scope is None else "given",
+        "collections": None if scope is None else sorted(scope.collections),
+        "executed": executed,
+        "outside": size - executed,
         "size": size,
         "operator_size": operator_size,
         "behind": None if operator_size is None else max(operator_size - size, 0),
@@ -89,7 +97,8 @@ class NodeMetrics(Collector):
     def collect(self) -> list[GaugeMetricFamily]:
         status = self._node.status()
         return [
-            GaugeMetricFamily("sparks_member_size", "entries executed here", value=status.size),
+            GaugeMetricFamily("sparks_member_size", "entries copied here", value=status.size),
+            GaugeMetricFamily("sparks_member_executed", "entries given and executed here", value=status.executed),
             GaugeMetricFamily(
                 "sparks_member_behind",
                 "entries that are signed and not executed",

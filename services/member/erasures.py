@@ -1,6 +1,5 @@
 """Tells the operator which erasures this copy has done: a signed receipt for each, until it was taken."""
 
-import hashlib
 from typing import Final
 
 from sqlalchemy import Engine
@@ -34,7 +33,7 @@ class Receipts:
             receipt = ErasureReceipt(
                 origin=mine.origin,
                 index=erased.index,
-                customer_hash=hashlib.sha256(erased.customer_id.encode()).digest(),
+                customer_hash=erased.customer_hash,
                 erased_s=erased.erased_s,
                 backups_expire_s=erased.erased_s + self._backup_s,
                 who=mine.member_id,

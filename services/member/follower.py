@@ -6,8 +6,8 @@ from typing import Final, NoReturn
 
 from services.ledger import checkpoints, merkle, notes, tiles
 from services.ledger.checkpoints import Checkpoint
-from services.ledger.copying import Copyist, Difference, Disagreed
-from services.ledger.deliveries import Payload
+from services.ledger.copies import Copy, Sent
+from services.ledger.differing import disagree
 from services.ledger.merkle import HASH_BYTES
 from services.ledger.notes import OpenedNote, VerifierKey
 from services.ledger.tiles import TILE_WIDTH, ForgedTile, TileReader
@@ -30,7 +30,7 @@ class Follower:
         self._payloads = payloads
         self._log_key: Final = log_key
 
-    def follow(self, copy: Copyist, note: bytes | None = None, *, on_page: OnPage = lambda done, total: None) -> int:
+    def follow(self, copy: Copy, note: bytes | None = None, *, on_page: OnPage = lambda done, total: None) -> int:
         """Copy and execute all that `note` (else the published checkpoint) covers; returns its size."""
         note = self._log.checkpoint() if note is None else note
         said = self._opened(note, copy.size)
@@ -43,15 +43,17 @@ class Follower:
             page = self._payloads.page(copy.size)
             after = min(page.after, said.size)
             if page.first != copy.size or after <= page.first:
-                _stop(
+                disagree(
                     copy.size, "payloads", "the page delivered", f"from {copy.size} on", f"[{page.first}, {page.after})"
                 )
-            sent = [(leaves.entry(index), _delivered(page.payloads, index)) for index in range(page.first, after)]
+            copy.take_collections(page.collections)
+            indexes = range(page.first, after)
+            sent = [Sent(leaves.entry(index), page.payloads.get(index), page.notices.get(index)) for index in indexes]
             copy.copy(sent, (said.size, note))
             on_page(copy.size, said.size)
         return said.size
 
-    def look_again(self, copy: Copyist, turn: int) -> None:
+    def look_again(self, copy: Copy, turn: int) -> None:
         """Does the log still serve what was copied from it? One bundle and its tile each turn, all of them in turn."""
         if not copy.size:
             return
@@ -60,10 +62,10 @@ class Follower:
         for index in range(first_entry(0, n), min(first_entry(0, n + 1), copy.size)):
             here, there = _leaf(lambda *_: ours, index).hex(), _leaf(lambda *_: theirs, index).hex()
             if here != there:
-                _stop(index, "tiles", "the leaf that was copied is another now", here, there)
+                disagree(index, "tiles", "the leaf that was copied is another now", here, there)
         _Leaves(self._log, copy.tile, copy.size).entry(first_entry(0, n))
 
-    def compare(self, copy: Copyist, peer: Log) -> None:
+    def compare(self, copy: Copy, peer: Log) -> None:
         """Is what another member was shown the log that we were shown? Only what both have is compared."""
         said = self._opened(peer.checkpoint(), copy.size)
         if said.size <= copy.size:
@@ -75,7 +77,7 @@ class Follower:
         opened = notes.open_note(note, [self._log_key])
         said = checkpoints.parse(opened.text) if isinstance(opened, OpenedNote) else None
         if said is None or said.origin != self._log_key.name:
-            _stop(
+            disagree(
                 max(size - 1, 0),
                 "checkpoints",
                 "the checkpoint's signature",
@@ -84,19 +86,19 @@ class Follower:
             )
         return said
 
-    def _compare_past(self, copy: Copyist, said: Checkpoint, log: Log) -> None:
+    def _compare_past(self, copy: Copy, said: Checkpoint, log: Log) -> None:
         """A tree that we have already must be the one that we have."""
         if copy.root(said.size) != said.root:
             theirs = self._authenticated(said, log)
             self._name_first_difference(copy, theirs, min(said.size, copy.size))
 
-    def _checked(self, copy: Copyist, said: Checkpoint, log: Log) -> TileReader:
+    def _checked(self, copy: Copy, said: Checkpoint, log: Log) -> TileReader:
         """The tiles of a larger tree, once it is proved to continue ours."""
         theirs = self._authenticated(said, log)
         try:
             proof = tiles.consistency_proof(copy.size, said.size, theirs)
         except ForgedTile as forged:
-            _stop(copy.size, "tiles", "a tile", "hashes to the one above", str(forged))
+            disagree(copy.size, "tiles", "a tile", "hashes to the one above", str(forged))
         if not merkle.verify_consistency(copy.size, copy.root(copy.size), said.size, said.root, proof):
             self._name_first_difference(copy, theirs, copy.size)
         return theirs
@@ -104,10 +106,10 @@ class Follower:
     def _authenticated(self, said: Checkpoint, log: Log) -> TileReader:
         read = tiles.authenticated(said.size, said.root, cache(lambda level, n: log.tile(level, n, size=said.size)))
         if read is None:
-            _stop(max(said.size - 1, 0), "tiles", "the tiles at the edge", said.root.hex(), "another root")
+            disagree(max(said.size - 1, 0), "tiles", "the tiles at the edge", said.root.hex(), "another root")
         return read
 
-    def _name_first_difference(self, copy: Copyist, theirs: TileReader, size: int) -> NoReturn:
+    def _name_first_difference(self, copy: Copy, theirs: TileReader, size: int) -> NoReturn:
         """Find the first of `size` leaves that is another: roots of smaller trees agree before it, and not after."""
         low, high = 0, size  # trees of `low` agree, those of `high` do not
         try:
@@ -117,8 +119,8 @@ class Follower:
                 low, high = (middle, high) if same else (low, middle)
             there = _leaf(theirs, low)
         except ForgedTile as forged:
-            _stop(low, "tiles", "a tile", "hashes to the one above", str(forged))
-        _stop(low, "entries", "the entry is another than the one followed", _leaf(copy.tile, low).hex(), there.hex())
+            disagree(low, "tiles", "a tile", "hashes to the one above", str(forged))
+        disagree(low, "entries", "the entry is another than the one followed", _leaf(copy.tile, low).hex(), there.hex())
 
 
 class _Leaves:
@@ -141,27 +143,16 @@ class _Leaves:
         try:
             row = self._checked(0, n)
         except ForgedTile as forged:
-            _stop(first_entry(0, n), "tiles", "a tile", "hashes to the one above", str(forged))
+            disagree(first_entry(0, n), "tiles", "a tile", "hashes to the one above", str(forged))
         found = self._log.bundle(n, size=self._size)
         for place, entry in enumerate(found):
             signed, hashed = row[place * HASH_BYTES : (place + 1) * HASH_BYTES], merkle.leaf_hash(entry)
             if signed != hashed:
                 index = n * TILE_WIDTH + place
-                _stop(index, "entries", "the entry is not the one in the tree", signed.hex(), hashed.hex())
+                disagree(index, "entries", "the entry is not the one in the tree", signed.hex(), hashed.hex())
         return found
-
-
-def _delivered(payloads: dict[int, Payload], index: int) -> Payload:
-    found = payloads.get(index)
-    if found is None:
-        _stop(index, "payloads", "the payload", "to be delivered", "left out")
-    return found
 
 
 def _leaf(read: TileReader, index: int) -> bytes:
     n, place = divmod(index, TILE_WIDTH)
     return read(0, n)[place * HASH_BYTES : (place + 1) * HASH_BYTES]
-
-
-def _stop(index: int, table: str, what: str, ours: str, theirs: str) -> NoReturn:
-    raise Disagreed(Difference(index, table, what, ours, theirs))

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, upd
 
 from contracts.units import UnixSeconds
 from services.database import reading, transaction
-from services.ledger.copying import Difference
+from services.ledger.differing import Difference
 from services.member.tables import COSIGNED, DISAGREEMENTS
 
 TEXT_LENGTH_MAX: Final = 4_000

@@ -11,8 +11,10 @@ from sqlalchemy import Engine
 
 from contracts.units import UnixSeconds
 from services.ledger.checkpoints import Checkpoint
-from services.ledger.copying import Copyist, Disagreed
-from services.ledger.queries import Queries
+from services.ledger.copies import Copy
+from services.ledger.copying import Copyist
+from services.ledger.differing import Disagreed
+from services.ledger.queries import Queries, Scope
 from services.member.follower import Follower
 from services.member.memory import Memory
 from services.member.operator import Log, Unreachable
@@ -29,11 +31,13 @@ log = structlog.get_logger()
 class Status:
     """How far a copy is.
 
-    size           entries executed here
+    size           entries copied here
+    executed       those of them whose payload was given and executed
     operator_size  of the newest checkpoint that was seen
     """
 
     size: int
+    executed: int
     operator_size: int
     disagreements: int
 
@@ -41,7 +45,9 @@ class Status:
 class Node:
     """Runs between `start` and `stop`; refuses nothing silently and forgets no refusal.
 
-    tell  what the copy has to say to the operator, once a round
+    tell         what the copy has to say to the operator, once a round
+    copyist      makes the copy: of all collections, or of those that are given
+    is_entitled  is the copy of the collections that the member's role sees?
     """
 
     def __init__(
@@ -57,6 +63,8 @@ class Node:
         now_s: Callable[[], UnixSeconds],
         first_contracts: bytes | None = None,
         tell: Callable[[], None] = lambda: None,
+        copyist: type[Copy] = Copyist,
+        is_entitled: Callable[[], bool] = lambda: True,
         poll_s: float = POLL_S,
     ) -> None:
         self.memory: Final = Memory(engine)
@@ -70,6 +78,8 @@ class Node:
         self._now_s = now_s
         self._first_contracts = first_contracts
         self._tell = tell
+        self._copyist = copyist
+        self._is_entitled = is_entitled
         self._poll_s = poll_s
         self._changed = threading.Condition()
         self._is_running = False
@@ -97,7 +107,17 @@ class Node:
         """How far, of how much, and what stands against going on."""
         standing = len(self.memory.standing())
         size = self._queries.size()
-        return Status(size=size, operator_size=max(self._operator_size, size), disagreements=standing)
+        scope = self._queries.scope()
+        return Status(
+            size=size,
+            executed=size if scope is None else scope.executed,
+            operator_size=max(self._operator_size, size),
+            disagreements=standing,
+        )
+
+    def scope(self) -> Scope | None:
+        """What the copy is given; None: everything."""
+        return self._queries.scope()
 
     def reaches_operator(self) -> bool:
         """Did the operator answer the last time?"""
@@ -136,12 +156,14 @@ class Node:
             return Agreement.REFUSED
         if self._queries.size() < said.size:
             return Agreement.BEHIND
-        return Agreement.AGREES if self._queries.root(said.size) == said.root else Agreement.REFUSED
+        if self._queries.root(said.size) != said.root:
+            return Agreement.REFUSED
+        return Agreement.AGREES if self._is_entitled() else Agreement.OTHER_COLLECTIONS
 
     # The thread
 
     def _run(self) -> None:
-        copy: Copyist | None = None
+        copy: Copy | None = None
         while self._is_running:
             try:
                 copy = copy or self._copy()
@@ -159,10 +181,10 @@ class Node:
         if copy is not None:
             copy.close()
 
-    def _copy(self) -> Copyist:
-        return Copyist(self._engine, programme=self._programme, first_contracts=self._first_contracts)
+    def _copy(self) -> Copy:
+        return self._copyist(self._engine, programme=self._programme, first_contracts=self._first_contracts)
 
-    def _go_round(self, copy: Copyist) -> None:
+    def _go_round(self, copy: Copy) -> None:
         with self._changed:
             offered, self._offered = self._offered, []
         copy.keep_lease()
@@ -174,11 +196,11 @@ class Node:
         for peer in self._peers():
             self._try(peer.base_url, partial(self._follower.compare, copy, peer))
 
-    def _follow_and_look_again(self, copy: Copyist) -> None:
+    def _follow_and_look_again(self, copy: Copy) -> None:
         self._follow(copy, None)
         self._follower.look_again(copy, self._rounds)
 
-    def _follow(self, copy: Copyist, note: bytes | None) -> None:
+    def _follow(self, copy: Copy, note: bytes | None) -> None:
         self._reached = False
         seen = self._follower.follow(copy, note, on_page=self._on_page)
         self._operator_size = max(seen, self._operator_size)

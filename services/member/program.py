@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import httpx
@@ -17,6 +18,9 @@ from services.keys import Keys, Use
 from services.ledger import checkpoints, notes
 from services.ledger.app import log_router
 from services.ledger.client import LedgerUnavailable
+from services.ledger.copying import Copyist
+from services.ledger.given_copying import GivenCopyist
+from services.ledger.members import Members
 from services.ledger.notes import KeyType, OpenedNote, VerifierKey
 from services.ledger.queries import Queries
 from services.member.app import NodeMetrics, member_router, shown
@@ -30,6 +34,9 @@ from services.observability import count_requests, observability_router
 from services.settings import Settings
 
 PROGRAMME: Final = "ontario"
+ALL: Final = "/all"
+GIVEN: Final = "/given"
+"""How a cosigner's name ends that has executed everything, or what it is given."""
 
 
 class UnusableMember(ValueError):
@@ -63,6 +70,8 @@ def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
     for name in ("member_operator_url", "member_id", "member_cosign_name"):
         if not getattr(settings, name):
             raise UnusableMember(f"a member's node needs SPARKS_{name.upper()}")
+    if not settings.member_cosign_name.endswith((ALL, GIVEN)):
+        raise UnusableMember(f"SPARKS_MEMBER_COSIGN_NAME ends in {ALL} or {GIVEN}, as the member was admitted")
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database.migrate(settings.database)
     engine = database.engine(settings.database)
@@ -94,6 +103,7 @@ def _parts(
     operator, *peers = logs
     credentials = Credentials(origin=origin, member_id=settings.member_id, seed=keys.seed(Use.GOVERN))
     queries = Queries(engine)
+    is_given = settings.member_cosign_name.endswith(GIVEN)
     node = Node(
         engine,
         Follower(operator, Payloads(operator, credentials, clock.now_s), log_key),
@@ -103,6 +113,8 @@ def _parts(
         programme=PROGRAMME,
         peers=lambda: peers,
         now_s=clock.now_s,
+        copyist=GivenCopyist if is_given else Copyist,
+        is_entitled=partial(is_entitled, queries, settings.member_id, clock),
         tell=Receipts(engine, operator, credentials, backup_days=settings.backup_days).tell,
         first_contracts=bytes.fromhex(settings.member_first_contracts) or None,
     )
@@ -127,15 +139,23 @@ def _parts(
     return Parts(node, app)
 
 
+def is_entitled(queries: Queries, member_id: str, clock: Clock) -> bool:
+    """Is a copy of some collections one of just those that the member's role sees, as far as this copy knows?"""
+    scope = queries.scope()
+    access = Members(queries, clock.now_s).access_of(member_id)
+    return scope is None or access is None or access.collections == scope.collections
+
+
 def status(settings: Settings) -> dict[str, object]:
     """How far the copy of these settings is, read from its database, and the operator's size if it answers."""
     log_key = log_key_of(settings)
     database.require_current(settings.database)
     engine = database.engine(settings.database)
     try:
-        memory, size = Memory(engine), Queries(engine).size()
+        queries = Queries(engine)
         operator_size = _operator_size(settings, log_key)
-        return shown(memory, log_key.name, size=size, operator_size=operator_size)
+        size, scope = queries.size(), queries.scope()
+        return shown(Memory(engine), log_key.name, scope=scope, size=size, operator_size=operator_size)
     finally:
         engine.dispose()
 

@@ -24,6 +24,7 @@ class Agreement(Enum):
     AGREES = "executed here, with the same root"
     BEHIND = "not all of it is executed here yet"
     REFUSED = "something of it disagrees with what is here"
+    OTHER_COLLECTIONS = "this copy is not of the collections that the member's role sees"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Witness:
             return refused
         # A tree that does not continue what was signed is looked at all the same: it may prove a fork.
         found = self._agreement(said, asked.note)
-        if refused is not None or found is Agreement.REFUSED:
+        if refused is not None or found in (Agreement.REFUSED, Agreement.OTHER_COLLECTIONS):
             return refused or Answer(422, f"{found.value}\n")
         if found is Agreement.BEHIND:
             return Answer(503, f"{found.value}\n")

@@ -21,7 +21,9 @@ from services.clock import SimulatedClock
 from services.ledger import checkpoints, entries, merkle, notes, tiles
 from services.ledger.app import log_router
 from services.ledger.checkpoints import Checkpoint
+from services.ledger.copying import Copyist
 from services.ledger.delivering import Access, Deliveries, deliveries_router
+from services.ledger.given_copying import GivenCopyist
 from services.ledger.members import Members
 from services.ledger.queries import Queries
 from services.ledger.tables import CHECKPOINTS, ENTRIES, PAYLOADS, TILES
@@ -31,6 +33,7 @@ from services.member.erasures import Receipts
 from services.member.follower import Follower
 from services.member.node import Node
 from services.member.operator import Credentials, Log, Payloads
+from services.member.program import is_entitled
 from services.member.witness import Witness
 from tests.services.ledger import builders
 from tests.services.ledger.builders import Books
@@ -39,6 +42,9 @@ from tests.services.ledger.http_ledger import LOG_KEY, serving_routers
 ORIGIN = builders.IDENTITY.origin
 SEED = hashlib.sha256(b"a member").digest()
 ACCESS = Access("auditor", (signatures.public_key_of(SEED),), None)
+NETWORK_SEED = hashlib.sha256(b"a network").digest()
+NETWORK = Access("interac", (signatures.public_key_of(NETWORK_SEED),), frozenset({"checkout", "governance"}))
+"""A member that is given what happens at tills."""
 
 NAME = "auditor.example/all"
 
@@ -52,19 +58,22 @@ def cosign_seed(seed: bytes) -> bytes:
 def operator(books: Books, *others: APIRouter) -> Iterator[str]:
     """Serve a ledger's log and payloads, and other routes; gives the base URL."""
     members = Members(books.queries, books.clock.now_s)
-    known = {ACCESS.member_id: ACCESS}
-    given = Deliveries(books.engine, ORIGIN, books.clock, lambda who: known.get(who) or members.access_of(who))
+    known = {ACCESS.member_id: ACCESS, NETWORK.member_id: NETWORK}
+    given = Deliveries(books.engine, ORIGIN, books.clock, lambda who: members.access_of(who) or known.get(who))
     log = log_router(books.queries, LOG_KEY, now_s=books.clock.now_s, members=members)
     with serving_routers(log, deliveries_router(given), *others) as url:
         yield url
 
 
-def admit(books: Books, who: str, url: str, seed: bytes, *, approved_by: dict[str, bytes]) -> None:
-    """Make an organisation a member of all collections; `approved_by` are members and their seeds."""
+def admit(
+    books: Books, who: str, url: str, seed: bytes, *, approved_by: dict[str, bytes], role: str = "auditor"
+) -> None:
+    """Make an organisation a member; `approved_by` are members and their seeds."""
     said: dict[str, Any] = {"origin": ORIGIN, "member_id": who}
     said |= {"from_s": builders.NOON_S - 1_000, "until_s": builders.NOON_S + 30_000_000}
     keys = (proven_key(seed, use=GOVERN, **said), proven_key(cosign_seed(seed), use=COSIGN, **said))
-    admission = AdmitMember(len(approved_by), who, f"The {who}", "auditor", url, f"{who}.example/all", keys, ())
+    name = f"{who}.example/{'all' if role == 'auditor' else 'given'}"
+    admission = AdmitMember(len(approved_by), who, f"The {who}", role, url, name, keys, ())
     books.accept(builders.request(_approved(admission, {**approved_by, who: seed})))
 
 
@@ -132,10 +141,12 @@ def member(
     who: str = "auditor",
     seed: bytes = SEED,
     tells: bool = False,
+    is_given: bool = False,
 ) -> Iterator[MemberNode]:
     """A node over the database at `url`, served, from its start to its end in good order.
 
-    tells  it says so to the operator when it has erased
+    tells     it says so to the operator when it has erased
+    is_given  its copy is of some collections
     """
     database.migrate(url)
     engine = database.engine(url)
@@ -155,12 +166,14 @@ def member(
         peers=lambda: logs,
         now_s=clock.now_s,
         tell=receipts.tell if tells else lambda: None,
+        copyist=GivenCopyist if is_given else Copyist,
+        is_entitled=lambda: is_entitled(queries, who, clock),
         poll_s=0.05,
     )
     witness = Witness(
         node.memory,
         log_key=LOG_KEY,
-        name=f"{who}.example/all",
+        name=f"{who}.example/{'given' if is_given else 'all'}",
         seed=cosign_seed(seed),
         now_s=clock.now_s,
         agreement=node.agreement,

@@ -110,6 +110,7 @@ class Desk:
 
     taken: list[ErasureReceipt] = field(default_factory=list)
     fails: list[str] = field(default_factory=list)
+    public_key: bytes = signatures.public_key_of(SEED)
 
     def router(self) -> APIRouter:
         router = APIRouter()
@@ -122,7 +123,7 @@ class Desk:
             data, signature = bytes_of(body["receipt"]), bytes_of(body["signature"])
             assert data is not None
             assert signature is not None
-            assert signatures.verify(signatures.public_key_of(SEED), data, signature)
+            assert signatures.verify(self.public_key, data, signature)
             self.taken.append(erasures.from_bytes(data))
             if failing == "after":
                 raise HTTPException(503)
