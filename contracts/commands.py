@@ -21,6 +21,7 @@ from contracts.checkout import (
     SettleRetailer,
     Void,
 )
+from contracts.closing import CloseBooks, PublishStatement
 from contracts.governed import (
     ActivateContracts,
     AddMemberKey,
@@ -326,6 +327,8 @@ Command: TypeAlias = (
     | Refund
     | ExpireHold
     | SettleRetailer
+    | CloseBooks
+    | PublishStatement
     | AdmitMember
     | ChangeMember
     | AddMemberKey

@@ -20,6 +20,7 @@ from contracts import (
     settlement,
     signals,
     state,
+    statements,
 )
 from contracts.checkout import (
     AdmitRetailer,
@@ -32,6 +33,7 @@ from contracts.checkout import (
     SettleRetailer,
     Void,
 )
+from contracts.closing import CloseBooks, PublishStatement
 from contracts.commands import (
     AttestIdentity,
     CancelEvent,
@@ -95,6 +97,8 @@ CONTRACTS: Final[dict[type[Command], Callable[[Draft, Any], Effects | Rejected]]
     AdmitRetailer: settlement.admit,
     AttestRetailer: settlement.attest,
     SettleRetailer: settlement.settle,
+    CloseBooks: statements.close,
+    PublishStatement: statements.publish,
     IssueCheckoutCode: redemption.issue_code,
     Authorize: redemption.authorize,
     Capture: redemption.capture,

@@ -125,6 +125,11 @@ class Operator(Caller):
         """Publish the grid's carbon intensity in one hour."""
         self.put(f"/v1/grid-signals/{hour}", {"intensity_mg_per_wh": intensity_mg_per_wh})
 
+    def publish_statement(self, date: str) -> dict[str, Any]:
+        """Publish the statement of a day that is just over; its figures."""
+        answer: dict[str, Any] = self.put(f"/v1/statements/{date}", {})
+        return answer
+
 
 class Customer(Caller):
     """A person with a unit at home."""

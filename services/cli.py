@@ -18,6 +18,7 @@ import typer
 from services.contract_commands import contract_app
 from services.member_commands import member_app
 from services.reporting import Json, reported
+from services.statement_commands import statement_app
 
 # Rows by the ten thousand are kept in memory and hold no cycles; Python's 700 would look through them again and again.
 COLLECT_AFTER = (100_000, 50, 100)
@@ -37,6 +38,7 @@ bench_app = typer.Typer(help="Measure this machine, load included.", no_args_is_
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(contract_app, name="contract")
 app.add_typer(receipt_app, name="receipt")
+app.add_typer(statement_app, name="statement")
 app.add_typer(member_app, name="member")
 app.add_typer(bench_app, name="bench")
 
@@ -333,7 +335,7 @@ def verify_receipt(
     Other parameters of the same code are in the receipt. Exit code 1, and the first thing that does not hold, if
     anything does not.
     """
-    from services.stage import show_receipt
+    from services.verifying import show_receipt
 
     if not show_receipt(file, keys, contracts, contract_version, as_json=as_json):
         raise typer.Exit(1)

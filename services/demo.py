@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -76,6 +76,7 @@ class Story:
     customers: list[Customer]
     shop: Shop
     packs_sent: int = 0
+    statements: list[dict[str, Any]] = field(default_factory=list)
     purchase: dict[str, Any] = field(default_factory=dict)
 
 
@@ -206,11 +207,19 @@ def _live(platform: Rehearsal, fleet: Fleet, story: Story, pace: float | None, o
         if pace:
             time.sleep(max(0.0, step * INTERVAL_S / pace - (time.monotonic() - began_s)))
         on_progress("living the day", step, steps)
+        if step * INTERVAL_S % DAY_S == 0:
+            story.statements.append(_publish(platform, step * INTERVAL_S // DAY_S))
     # A pack that is ahead of the clock stays with its unit until it is due.
     waiting = sum(mischief is Mischief.CLOCK_HOURS_AHEAD for _, mischief in _planned(story).values())
     on_progress("waiting for receipts", 0, 1)
     _wait_until_empty(platform, fleet, held_max=waiting)
     on_progress("waiting for receipts", 1, 1)
+
+
+def _publish(platform: Rehearsal, days: int) -> dict[str, Any]:
+    """The statement of the day that is just over."""
+    with closing(platform.operator()) as operator:
+        return operator.publish_statement((DAY + timedelta(days=days - 1)).isoformat())
 
 
 def _wait_until_empty(platform: Rehearsal, fleet: Fleet, *, held_max: int) -> None:
@@ -279,6 +288,7 @@ def _summary(platform: Rehearsal, story: Story) -> dict[str, Any]:
         "energy_wh": {flow: sum(harvest.flows_wh[flow] for harvest in by_unit.values()) for flow in FLOWS},
         "micro_sparks": rules,
         "avoided_mg_co2e": sum(harvest.avoided_mg_co2e for harvest in by_unit.values()),
+        "statements": story.statements,
         "purchase": story.purchase,
         "ledger": platform.verified_head(),
     }

@@ -118,6 +118,7 @@ def _print_demo(summary: dict[str, Any], as_json: bool) -> None:
     console.print(
         two_columns("Carbon avoided (an estimate)", [("CO2e", f"{summary['avoided_mg_co2e'] / 1e6:,.1f} kg")])
     )
+    console.print(two_columns("The day's statement", list(_statement_lines(summary["statements"][-1]))))
     console.print(two_columns("One purchase", list(_purchase_lines(summary["purchase"]))))
     ledger = summary["ledger"]
     is_verified = "verified" if ledger["verified"] else "NOT VERIFIED"
@@ -138,6 +139,13 @@ def _pack_lines(packs: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"  {outcome}: {meaning}", f"{packs.get(outcome, 0):,}"
         for reason, n in packs.get(f"{outcome}_by_reason", {}).items():
             yield f"      {reason}", f"{n:,}"
+
+
+def _statement_lines(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "date", statement["date"]
+    for name in ("issued", "outstanding", "settled", "fees", "deferred"):
+        yield name, in_sparks(statement[f"{name}_micro_sparks"])
+    yield "reserve", f"CAD {statement['reserve_micro_cad'] / 1e6:,.2f}"
 
 
 def _purchase_lines(purchase: dict[str, Any]) -> Iterator[tuple[str, str]]:

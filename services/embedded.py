@@ -39,6 +39,7 @@ from services.ledger.role import Role, show_role
 from services.ledger.writer import Writer
 from services.observability import READY
 from services.settings import Settings
+from services.statements.daily import Daily
 
 STOP_S_MAX: Final = 2
 DATABASE_WAIT_S: Final = 0.5
@@ -244,8 +245,16 @@ class Platform(AbstractContextManager["Platform"]):
             finishing = Finishing(built.departures())
             finishing.start()
             self._stack.callback(finishing.stop)
+        if Service.OPERATIONS in self._services:
+            self._start_statements(built)
         app = built.application(self._services, registry=self._registry, ready_checks=self._checks, status=self._status)
         self._stack.enter_context(served(app, listening))
+
+    def _start_statements(self, built: Faces) -> None:
+        if self.settings.statements:
+            daily = Daily(built.publishing())
+            daily.start()
+            self._stack.callback(daily.stop)
 
 
 @contextmanager

@@ -39,6 +39,9 @@ from services.operations.routes import operations_router
 from services.receipts import keyring
 from services.setaside import instructions
 from services.settings import Settings
+from services.statements.proving import Proving
+from services.statements.publishing import Publishing
+from services.statements.router import statements_router
 
 PROGRAMME: Final = "ontario"
 MEMBERS_MAX: Final = 100
@@ -145,8 +148,9 @@ class Faces:
                 keys=self.keys,
                 sets=sets,
                 passwords=Passwords(),
-                keys_of=lambda note: keyring.naming(log_key, note, self._member_keys()).text(),
+                keys_of=self._keys_of(log_key),
                 departures=self.departures(),
+                proving=self._proving(log_key),
                 origin=self.settings.ledger_origin,
             )
         if Service.GATEWAY in services:
@@ -156,6 +160,24 @@ class Faces:
             yield oauth_router(tokens=tokens, clients=clients)
             yield well_known_router(keys=self.keys)
             yield operations_router(self._office(tokens, clients, sets))
+            yield statements_router(publishing=self.publishing(), proving=self._proving(log_key), tokens=tokens)
+
+    def publishing(self) -> Publishing:
+        """Who publishes the daily statements, for the routes and for who does it by the clock."""
+        return Publishing(
+            self.engine,
+            self.ledger,
+            self.clock,
+            programme=CarriedSets(self.ledger.stored).programme,
+            kept_days=self.settings.statement_days,
+        )
+
+    def _proving(self, log_key: VerifierKey) -> Proving:
+        return Proving(self.engine, self.ledger, self._keys_of(log_key))
+
+    def _keys_of(self, log_key: VerifierKey) -> Callable[[bytes], str]:
+        """Which keys signed a checkpoint, in the form of `/log/keys`."""
+        return lambda note: keyring.naming(log_key, note, self._member_keys()).text()
 
     def _member_keys(self) -> Iterator[VerifierKey]:
         """Every key that any member co-signed with, past ones too: their signatures still hold."""

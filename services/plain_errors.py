@@ -27,7 +27,7 @@ from services.ledger.lease import AnotherWriter
 from services.ledger.opening import ClockNeedsAcceptance, OtherContracts, OtherLedger
 from services.member.program import UnusableMember
 from services.proposing import NothingToSign
-from services.receipts.verification import NoReceipt
+from services.receipts.checks import NoReceipt
 from services.replay import ReplayStuck
 from services.settings import BadSettings
 from services.simulation import NothingToSimulate

@@ -1,4 +1,4 @@
-"""What members do from the command line: propose, look, sign, approve. Speaks to the platform over HTTP only.
+"""What members and the operator do from the command line, over HTTP only: propose, look, sign, approve, publish.
 
 A member signs bytes that the platform shows it. What they say is read out of these very bytes, so that nobody signs
 one thing and is shown another.
@@ -9,6 +9,7 @@ import json
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, fields
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,6 +86,11 @@ class Desk:
         with closing(self._proposer()) as caller:
             made: dict[str, Any] = caller.post("/v1/proposals", body)
             return made
+
+    def publish_statement(self, day: date) -> dict[str, Any]:
+        """Publish the statement of a day that is over; its figures."""
+        with closing(Operator(self.url, **_credentials(self.operator))) as caller:
+            return caller.publish_statement(day.isoformat())
 
     def _proposer(self) -> Caller:
         if self.member is None:

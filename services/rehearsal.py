@@ -13,7 +13,7 @@ from device_sim.unit import PlatformKeys
 from services import database
 from services.clock import SimulatedClock
 from services.embedded import Platform
-from services.faces import queries_of
+from services.faces import Faces, queries_of
 from services.keys import Use
 from services.ledger import verify as verification
 from services.ledger.client import Outcome, Recorded
@@ -47,6 +47,9 @@ class Rehearsal(Platform):
     def _ledger_of(self, writer: Writer, queries: Queries) -> LocalLedger:
         self._announced = AnnouncedLedger(writer, queries)
         return self._announced
+
+    def _start_statements(self, built: Faces) -> None:
+        """Here a day is over when the story says so, which then asks for the statement."""
 
     @property
     def simulated_clock(self) -> SimulatedClock:

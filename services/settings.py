@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     iso8583_port   of the tills
     clock          `simulated` is for the demo and a replay, which choose it themselves
     backup_days    how long backups are kept: after that many days nothing erased is left in any
+    statements     publish each day's statement by itself once the day is over
+    statement_days for how many days the proofs of a statement are kept; the statement itself stays for ever
     accept_clock   start although the clock is more than a day after the last entry
     member_operator_url  of a member's node: base URL of the operator whose log it follows
     member_id            under which the member was admitted
@@ -89,6 +91,8 @@ class Settings(BaseSettings):
     iso8583_port: _Port = 8583
     clock: Literal["system", "simulated"] = "system"
     backup_days: Annotated[int, Field(ge=0, le=36_500)] = 35
+    statements: bool = True
+    statement_days: Annotated[int, Field(ge=1, le=36_500)] = 35
     accept_clock: bool = False
     member_operator_url: Annotated[Annotated[str, _url_of("http", "https")] | None, _Optional] = None
     member_id: str = ""

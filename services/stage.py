@@ -173,58 +173,6 @@ def show_verification(settings: Settings, *, as_json: bool) -> bool:
     return bool(report["verified"])
 
 
-def show_receipt(
-    file: Path, keys: Path | None, contracts: Path | None, contract_version: str, *, as_json: bool
-) -> bool:
-    """Verify a receipt, print what holds in sentences, and return whether all does. Raises NoReceipt, OSError.
-
-    contracts  files of a contract set to execute besides this program's own, if their hash is `contract_version`
-    """
-    from services import contract_sets
-    from services.receipts import keyring, verification
-    from services.receipts.verification import NoReceipt, Untrue
-
-    trusted = keyring.parse(_read(keys)) if keys else None
-    if keys and trusted is None:
-        raise NoReceipt(f"{keys}: not in the form of /log/keys")
-    try:
-        given = json.loads(_read(file))
-    except (ValueError, RecursionError):
-        raise NoReceipt(f"{file}: not JSON") from None
-    offered = contracts.read_bytes() if contracts else None
-    if offered is not None and contract_sets.version_of(offered).hex() != contract_version.lower():
-        raise NoReceipt(f"{contracts}: not contract set {contract_version or '(say which: --contract-version)'}")
-    try:
-        verified = verification.verify(given, trusted, offered)
-    except NoReceipt as error:
-        raise NoReceipt(f"{file}: {error}") from None
-    except Untrue as error:
-        say(f"DOES NOT HOLD: {error}")
-        report: dict[str, Any] = {"verified": False, "wrong": str(error)}
-    else:
-        for sentence in verified.sentences:
-            say(sentence)
-        report = {
-            "verified": True,
-            "index": verified.index,
-            "recomputed": verified.is_recomputed,
-            "micro_sparks": verified.micro_sparks,
-            "sentences": list(verified.sentences),
-        }
-    if as_json:
-        sys.stdout.write(json.dumps(report) + "\n")
-    return bool(report["verified"])
-
-
-def _read(file: Path) -> str:
-    from services.receipts.verification import NoReceipt
-
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise NoReceipt(f"{file}: not UTF-8 text") from None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationChoices:
     """What `sparks contract simulate` was asked for; without `params`, this program's own contracts are tried."""

@@ -3,6 +3,7 @@
 A key's first part names its row type (`ROWS`). Nothing here decides anything.
 """
 
+from contracts.state.books import Account, DeferredAward, Queue, Statement
 from contracts.state.codec import due_s, from_bytes, of_values, to_bytes, values
 from contracts.state.keys import (
     ACTIVE_KEY,
@@ -28,13 +29,13 @@ from contracts.state.keys import (
     retailer_key,
     signal_key,
     spending_key,
+    statement_key,
     unit_key,
     zone_key,
 )
 from contracts.state.rows import (
     ROWS,
     ZERO_HASH,
-    Account,
     ActiveContracts,
     Avoided,
     BusinessDay,
@@ -44,7 +45,6 @@ from contracts.state.rows import (
     Customer,
     DayOfUnit,
     Decided,
-    DeferredAward,
     Earnings,
     Event,
     Holdings,
@@ -54,7 +54,6 @@ from contracts.state.rows import (
     Membership,
     Meter,
     Purchase,
-    Queue,
     Retailer,
     Row,
     Signal,
@@ -97,6 +96,7 @@ __all__ = [
     "Row",
     "Signal",
     "Spending",
+    "Statement",
     "Unit",
     "UnitKey",
     "View",
@@ -123,6 +123,7 @@ __all__ = [
     "retailer_key",
     "signal_key",
     "spending_key",
+    "statement_key",
     "to_bytes",
     "unit_key",
     "values",

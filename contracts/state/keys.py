@@ -110,6 +110,11 @@ def purchase_key(authorization_id: str) -> str:
     return f"purchase/{authorization_id}"
 
 
+def statement_key(day: LocalDay) -> str:
+    """Key of a `Statement`."""
+    return f"statement/{day}"
+
+
 def member_key(member_id: str) -> str:
     """Key of a `Member`."""
     return f"member/{member_id}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from contracts.programmes import Programme
+from contracts.state.books import Account, DeferredAward, Queue, Statement
 from contracts.units import Bp, Cents, LocalDay, MgCo2e, MgPerWh, MicroSparks, UnixSeconds, Watt, Wh
 
 ZERO_HASH: Final = bytes(32)
@@ -238,31 +239,6 @@ class Avoided:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """The balance of one account in the asset its key names; the postings on it add up to it."""
-
-    balance: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """The awards that wait for funds: numbers head to tail - 1. What retailers owe, for the funding test."""
-
-    head: int = 0
-    tail: int = 0
-    retailers_owe_micro_sparks: MicroSparks = 0
-
-
-@dataclass(frozen=True, slots=True)
-class DeferredAward:
-    """One award in the queue, and the entry that earned it."""
-
-    customer_id: str
-    micro_sparks: MicroSparks
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """A demand event as declared."""
 
@@ -381,6 +357,7 @@ Row: TypeAlias = (
     | CheckoutCode
     | Spending
     | Purchase
+    | Statement
     | Member
     | Membership
 )
@@ -409,6 +386,7 @@ ROWS: Final[dict[str, type[Row]]] = {
     "code": CheckoutCode,
     "spending": Spending,
     "purchase": Purchase,
+    "statement": Statement,
     "member": Member,
     "membership": Membership,
 }

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from contracts import state
+from contracts import accounts, state
 from contracts.commands import CloseAccount, EraseCustomer, Request
 from contracts.effects import Reason
 from contracts.state import Holdings
@@ -31,6 +31,7 @@ from services.keys import Keys, Use
 from services.ledger.client import Declined, Ledger, LedgerUnavailable
 from services.problems import Problem
 from services.setaside import quarantine
+from services.statements import shelf
 
 TRIES_MAX: Final = 50
 """Rows that an erasure carries may change while it is asked for: a unit goes on measuring."""
@@ -160,7 +161,7 @@ class Departures:
         self._note(departure.customer_id, statement=statement)
 
     def _forget(self, customer_id: str) -> None:
-        """The link from id to person, and what the units said that is set aside."""
+        """The link from id to person, what units said that is set aside, whose leaves are whose in statements."""
         person = people.by_id(self._engine, customer_id)
         (holdings,) = self._ledger.rows([state.holdings_key(customer_id)])
         with transaction(self._engine) as session:
@@ -169,6 +170,7 @@ class Departures:
                 session.execute(delete(CustomerRow).where(CustomerRow.customer_id == customer_id))  # type: ignore[arg-type]
             for device_id, from_s, until_s in holdings.units if isinstance(holdings, Holdings) else ():
                 quarantine.forget(session.connection(), device_id, from_s=from_s, until_s=until_s)
+            shelf.forget(session, accounts.customer(customer_id))
 
     def _erase(self, customer_id: str) -> int:
         for _ in range(TRIES_MAX):

@@ -24,6 +24,8 @@ from services.idempotency import Answers
 from services.identity import Caller, Tokens
 from services.keys import Keys
 from services.ledger.client import Ledger
+from services.statements.proving import Proving
+from services.statements.router import own_proof_router
 
 
 def customers_router(
@@ -37,6 +39,7 @@ def customers_router(
     passwords: Passwords,
     keys_of: Callable[[bytes], str],
     departures: Departures,
+    proving: Proving,
     origin: str,
     random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> APIRouter:
@@ -46,6 +49,7 @@ def customers_router(
     sets       that the ledger carries: the active one's parameters, and each by which an entry was executed
     keys_of    which keys signed a checkpoint, in the form of `/log/keys`: receipts name them
     departures who leaves; its `finish` is for who starts the process
+    proving    the proof that a balance is counted in a day's statement
     origin     of the log, which erasure receipts name
     """
     router = APIRouter()
@@ -89,6 +93,7 @@ def customers_router(
         devices_router(ledger=ledger, tokens=tokens, random_bytes=random_bytes), dependencies=still_here
     )
     router.include_router(sparks_router(ledger=ledger, tokens=tokens), dependencies=still_here)
+    router.include_router(own_proof_router(proving=proving, tokens=tokens), dependencies=still_here)
     router.include_router(
         receipt_router(ledger=ledger, tokens=tokens, sets=sets, keys_of=keys_of), dependencies=still_here
     )

@@ -194,6 +194,11 @@ def _erasable(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any]:
     return wireform.of_erasable(ledger.erasable(customer_id))
 
 
+def _balances(ledger: LocalLedger, arguments: Sequence[Any]) -> list[Any]:
+    index, after, limit = arguments
+    return [list(balance) for balance in ledger.balances(index, after=after, limit=limit)]
+
+
 def _head(ledger: LocalLedger, _arguments: Sequence[Any]) -> list[Any]:
     return wireform.of_head(ledger.head())
 
@@ -212,6 +217,7 @@ _CALLS: Final[dict[str, Callable[[LocalLedger, list[Any]], Any]]] = {
     "packs": _packs,
     "refusals": _refusals,
     "erasable": _erasable,
+    "balances": _balances,
     "head": _head,
     "final_size": _final_size,
 }

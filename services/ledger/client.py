@@ -202,6 +202,10 @@ class Ledger(Protocol):
         """What the erasure of a customer who has closed their account has to name."""
         ...
 
+    def balances(self, index: int, *, after: str = "", limit: int = 10_000) -> list[tuple[str, int]]:
+        """What each account held once entry `index` was done, by key in order, beginning after the key `after`."""
+        ...
+
     def head(self) -> Head:
         """The log as last published."""
         ...

@@ -56,6 +56,9 @@ class LocalLedger:
     def erasable(self, customer_id: str) -> Erasable:
         return self._queries.erasable(customer_id)
 
+    def balances(self, index: int, *, after: str = "", limit: int = 10_000) -> list[tuple[str, int]]:
+        return self._queries.balances(index, after=after, limit=limit)
+
     def head(self) -> Head:
         return self._queries.head()
 

@@ -19,10 +19,11 @@ from contracts.wire.packs import INTERVALS_MAX
 from services import database
 from services.contract_sets import CarriedSets, parameters_of
 from services.database import DatabaseUnavailable
-from services.ledger import answers, checkpoints, entries, erasable, evidence, proofs, tiles
+from services.ledger import answers, checkpoints, entries, erasable, evidence, proofs, tiles, trial_balance
 from services.ledger.client import Erasable, Evidence, Head, LedgerUnavailable, PackEvidence, Recorded
 from services.ledger.merkle import HASH_BYTES
 from services.ledger.store import PACK_PREFIX, pack_place
+from services.ledger.stored import moment
 from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, GIVEN, PACKS, PAYLOADS, POSTINGS, STATE, TILES
 
 KEYS_MAX: Final = 500
@@ -180,6 +181,16 @@ class Queries:
         """See `client.Ledger.erasable`."""
         with self._reading() as session:
             return erasable.erasable(session, customer_id)
+
+    # Accounts
+
+    def balances(self, index: int, *, after: str = "", limit: int = 10_000) -> list[tuple[str, int]]:
+        """See `client.Ledger.balances`."""
+        try:
+            with moment(self._engine) as connection:
+                return trial_balance.balances(connection, index, after=after, limit=limit)
+        except DatabaseUnavailable as error:
+            raise LedgerUnavailable("the ledger cannot be read now") from error
 
     # The log
 

@@ -122,6 +122,9 @@ class RemoteLedger:
     def erasable(self, customer_id: str) -> Erasable:
         return wireform.to_erasable(self._call("erasable", [customer_id])[0])
 
+    def balances(self, index: int, *, after: str = "", limit: int = 10_000) -> list[tuple[str, int]]:
+        return [(key, balance) for key, balance in self._call("balances", [index, after, limit])[0]]
+
     def head(self) -> Head:
         return wireform.to_head(self._call("head", [])[0])
 

@@ -5,33 +5,39 @@ is written again from its own bytes and must be the same, so that no word or fig
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from contracts import programmes, state
 from contracts.commands import RecordPack
 from services import contract_sets
 from services.contract_sets import ContractSet
-from services.encoding import bytes_of
-from services.ledger import checkpoints, entries, merkle, notes, proofs
+from services.ledger import entries
 from services.ledger.checkpoints import Checkpoint
 from services.ledger.client import Evidence, Input, Proven
-from services.ledger.notes import KeyType, OpenedNote
 from services.ledger.proofs import Proof
-from services.receipts import document, keyring, words
-from services.receipts.committed import Committed, committed
+from services.receipts import document, words
+from services.receipts.checks import (
+    NoReceipt,
+    Untrue,
+    binds,
+    bytes_in,
+    checkpoint_of,
+    entry_in,
+    evidence_in,
+    first_difference,
+    keys_in,
+    map_in,
+    proof_in,
+    require_commitments,
+    require_path,
+    text_in,
+)
+from services.receipts.committed import committed
 from services.receipts.document import FORMAT, NotTheirs, Opened
 from services.receipts.keyring import Keyring
 
 A = TypeVar("A")
-
-
-class NoReceipt(ValueError):
-    """This is no receipt, or none that can be read; the message is one line."""
-
-
-class Untrue(Exception):
-    """Something in the receipt does not hold; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,11 @@ def verify(given: object, trusted: Keyring | None = None, offered: bytes | None 
     """
     if not isinstance(given, Mapping) or given.get("format") != FORMAT:
         raise NoReceipt(f"not a receipt of the form {FORMAT}")
-    own = keyring.parse(_text(given, "keys"))
-    if own is None:
-        raise NoReceipt("keys: not in the form of /log/keys")
-    proof = proofs.parse(_text(given, "proof"))
-    if proof is None:
-        raise NoReceipt("proof: not a C2SP tlog-proof")
+    own, proof = keys_in(given), proof_in(given)
     evidence = _evidence(given, proof)
-    sentences: list[str] = []
-    checkpoint, cosigned = _checkpoint(proof, own, trusted)
-    sentences.append(_signed_sentence(checkpoint, cosigned, own, trusted))
-    _require_path(evidence.proven, checkpoint, "proof", f"entry {proof.index}")
+    checkpoint, signed = checkpoint_of(proof, own, trusted)
+    sentences = [signed]
+    require_path(evidence.proven, checkpoint, "proof", f"entry {proof.index}")
     sentences.append(f"Entry {proof.index} is in the ledger of that checkpoint.")
     told = _opened(given, evidence, offered)
     if told.committed is None:
@@ -73,7 +73,7 @@ def verify(given: object, trusted: Keyring | None = None, offered: bytes | None 
             "The entry commits to this request. It moved others' sparks too: what it moved here is not proven."
         )
     else:
-        _require_commitments(evidence, told, told.committed)
+        require_commitments(evidence, told.entry, told.committed)
         sentences.append("The entry commits to this request and to what came of it.")
     is_recomputed = False
     if document.is_pack(told):
@@ -88,24 +88,11 @@ def verify(given: object, trusted: Keyring | None = None, offered: bytes | None 
 
 
 def _evidence(given: Mapping[str, Any], proof: Proof) -> Evidence:
-    parts = _map(given, "evidence")
-    request, effects = _map(parts, "request"), parts.get("effects")
     pack = given.get("pack")
     inputs = pack.get("inputs", []) if isinstance(pack, Mapping) else []
     if not isinstance(inputs, list):
         raise NoReceipt("pack.inputs: not a list")
-    shown = effects if isinstance(effects, Mapping) else {"bytes": "", "salt": ""}
-    proven = Proven(
-        proof.index, _bytes(parts, "entry"), _bytes(shown, "bytes"), _bytes(shown, "salt"), tuple(proof.hashes)
-    )
-    return Evidence(
-        proven=proven,
-        request=_bytes(request, "bytes"),
-        request_salt=_bytes(request, "salt"),
-        result=_bytes(parts, "result") if parts.get("result") is not None else b"",
-        checkpoint=proof.checkpoint_note,
-        inputs=tuple(_input(one) for one in inputs),
-    )
+    return replace(evidence_in(given, proof), inputs=tuple(_input(one) for one in inputs))
 
 
 def _input(given: object) -> Input:
@@ -113,48 +100,22 @@ def _input(given: object) -> Input:
         raise NoReceipt("pack.inputs: an input is a row with the entry that wrote it")
     shown = given.get("proof")
     proof = shown if isinstance(shown, Mapping) else None
-    effects = _map(proof, "effects") if proof else {"bytes": "", "salt": ""}
+    effects = map_in(proof, "effects") if proof else {"bytes": "", "salt": ""}
     path = proof.get("path") if proof else []
     if not isinstance(path, list):
         raise NoReceipt("pack.inputs: a path is a list")
     by = Proven(
         given["written_by"],
-        _bytes(proof, "entry") if proof else b"",
-        _bytes(effects, "bytes"),
-        _bytes(effects, "salt"),
-        tuple(_bytes({"path": node}, "path") for node in path),
+        bytes_in(proof, "entry") if proof else b"",
+        bytes_in(effects, "bytes"),
+        bytes_in(effects, "salt"),
+        tuple(bytes_in({"path": node}, "path") for node in path),
     )
-    return Input(_text(given, "key"), _bytes(given, "bytes"), by)
-
-
-def _text(given: Mapping[str, Any], name: str) -> str:
-    value = given.get(name)
-    if not isinstance(value, str):
-        raise NoReceipt(f"{name}: a text is missing")
-    return value
-
-
-def _map(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = given.get(name)
-    if not isinstance(value, Mapping):
-        raise NoReceipt(f"{name} is missing")
-    return value
-
-
-def _bytes(given: Mapping[str, Any], name: str) -> bytes:
-    value = bytes_of(_text(given, name))
-    if value is None:
-        raise NoReceipt(f"{name}: not base64url")
-    return value
+    return Input(text_in(given, "key"), bytes_in(given, "bytes"), by)
 
 
 def _opened(given: Mapping[str, Any], evidence: Evidence, offered: bytes | None) -> Opened:
-    try:
-        entry = entries.from_bytes(evidence.proven.entry)
-    except ValueError as error:
-        raise Untrue(f"evidence.entry: {error}") from None
-    if not _binds(evidence.request_salt, evidence.request, entry.command_commitment):
-        raise Untrue("evidence.request: it is not what the entry commits to")
+    entry = entry_in(evidence)
     contracts = _contracts(entry.contract_version, given.get("parameters_file"), offered)
     try:
         return document.opened(evidence, contracts)
@@ -188,58 +149,13 @@ def _guarded(step: Callable[[], A], where: str) -> A:
         raise Untrue(f"{where}: it cannot be computed from these rows ({type(error).__name__}: {error})") from None
 
 
-# Holding
-
-
-def _checkpoint(proof: Proof, own: Keyring, trusted: Keyring | None) -> tuple[Checkpoint, int]:
-    """The checkpoint, signed by the log that is trusted, and how many of the trusted members co-signed it."""
-    ring = trusted or own
-    opened = notes.open_note(proof.checkpoint_note, {own.log, *own.members, ring.log, *ring.members})
-    if not isinstance(opened, OpenedNote):
-        raise Untrue(f"proof: the checkpoint's signatures do not hold ({opened.value})")
-    checkpoint = checkpoints.parse(opened.text)
-    signers = {signature.key for signature in opened.signatures}
-    if checkpoint is None or ring.log not in signers or checkpoint.origin != ring.log.name:
-        raise Untrue(f"proof: the checkpoint is not signed by the log {ring.log.name}")
-    if len(opened.signatures) != proof.checkpoint_note.decode().rpartition("\n\n")[2].count("\n"):
-        raise Untrue("proof: the checkpoint bears a signature of nobody whom the keys name")
-    members = {key.public_key for key in signers & {*ring.members} if key.type is KeyType.COSIGNATURE}
-    if len(members) < ring.quorum:
-        raise Untrue(f"proof: {len(members)} members co-signed the checkpoint, and {ring.quorum} must")
-    return checkpoint, len(members)
-
-
-def _signed_sentence(checkpoint: Checkpoint, cosigned: int, own: Keyring, trusted: Keyring | None) -> str:
-    ring = trusted or own
-    whose = "" if trusted else " (the keys are the receipt's own: compare them with /log/keys, or give --keys)"
-    by = f"the log {checkpoint.origin} and {cosigned} members" if ring.members else f"the log {checkpoint.origin}"
-    return f"The checkpoint of {checkpoint.size} entries is signed by {by}{whose}."
-
-
-def _require_path(proven: Proven, checkpoint: Checkpoint, where: str, what: str) -> None:
-    leaf = merkle.leaf_hash(proven.entry)
-    if not merkle.verify_inclusion(leaf, proven.index, checkpoint.size, proven.path, checkpoint.root):
-        raise Untrue(f"{where}: {what} is not in the ledger of the checkpoint")
-
-
-def _require_commitments(evidence: Evidence, told: Opened, effects: Committed) -> None:
-    if not _binds(evidence.proven.effects_salt, evidence.proven.effects, told.entry.effects_commitment):
-        raise Untrue("evidence.effects: they are not what the entry commits to")
-    if entries.commitment(evidence.request_salt, evidence.result) != effects.answer:
-        raise Untrue("evidence.result: it is not what the entry commits to")
-
-
-def _binds(salt: bytes, data: bytes, commitment: bytes) -> bool:
-    return len(salt) == entries.SALT_BYTES and entries.commitment(salt, data) == commitment
-
-
 def _require_same(given: Mapping[str, Any], evidence: Evidence, told: Opened, own: Keyring) -> None:
     """Write the receipt again from its bytes, and compare. What only the missing contract set can tell is left out."""
     try:
         again = document.write(
             evidence,
             told.contracts,
-            customer_id=_text(given, "customer_id"),
+            customer_id=text_in(given, "customer_id"),
             keys=own.text(),
             parameters_file=given.get("parameters_file"),
             told_postings=given.get("postings"),
@@ -250,29 +166,9 @@ def _require_same(given: Mapping[str, Any], evidence: Evidence, told: Opened, ow
         raise Untrue(f"pack: {error}") from None
     if told.contracts is None and document.is_pack(told):
         again, given = ({**one, "pack": None} for one in (again, given))
-    place = _first_difference(again, given, "")
+    place = first_difference(again, given, "")
     if place is not None:
         raise Untrue(f"{place}: it does not follow from the evidence")
-
-
-def _first_difference(right: Any, given: Any, place: str) -> str | None:
-    """Where the two first differ, as a path; types count, so that 1 is not true."""
-    if type(right) is not type(given):
-        return place or "the receipt"
-    if isinstance(right, dict):
-        for name in (*right, *given):
-            inner = f"{place}.{name}" if place else str(name)
-            if name not in given or name not in right:
-                return inner
-            if (found := _first_difference(right[name], given[name], inner)) is not None:
-                return found
-        return None
-    if isinstance(right, list):
-        if len(right) != len(given):
-            return place
-        pairs = enumerate(zip(right, given, strict=True))
-        return next((found for n, pair in pairs if (found := _first_difference(*pair, f"{place}[{n}]"))), None)
-    return None if right == given else place
 
 
 # The pack
@@ -310,12 +206,12 @@ def _is_input_proven(read: Input, checkpoint: Checkpoint) -> bool:
     by, where = read.written_by, f"pack.inputs {read.key}"
     if not by.entry:
         return False
-    _require_path(by, checkpoint, where, f"entry {by.index}")
+    require_path(by, checkpoint, where, f"entry {by.index}")
     try:
         entry, wrote = entries.from_bytes(by.entry), committed(by.effects)
     except ValueError as error:
         raise Untrue(f"{where}: {error}") from None
-    if not _binds(by.effects_salt, by.effects, entry.effects_commitment):
+    if not binds(by.effects_salt, by.effects, entry.effects_commitment):
         raise Untrue(f"{where}: its effects are not what entry {by.index} commits to")
     if not wrote.wrote(read.key, read.value):
         raise Untrue(f"{where}: entry {by.index} did not leave this row")

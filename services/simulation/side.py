@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from contracts import state
+from contracts.closing import STATEMENTS
 from contracts.commands import DecideAgain, OpenLedger, RecordPack, ReleaseDeferred
 from contracts.governed import GOVERNANCE
 from contracts.units import LocalDay, MicroSparks, UnixSeconds, Watt
@@ -17,8 +18,11 @@ LARGE_PV_W: Final = 5_000
 UNKNOWN: Final = "unknown"
 """Instead of the kind of a command that the contract set does not have."""
 _EARNING: Final = frozenset({RecordPack.KIND, DecideAgain.KIND})
-# Each side mints what waited by itself; who governs, and by which contracts, is not what is tried.
+# Each side mints what waited by itself; who governs, and by which contracts, is not what is tried, and statements tell
+# of what was.
 _NOT_TRIED: Final = frozenset({OpenLedger.KIND, ReleaseDeferred.KIND})
+_NOT_TRIED_OF: Final = frozenset({GOVERNANCE, STATEMENTS})
+"""Collections."""
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ class Side:
         except (ValueError, TypeError):
             self.rejected[UNKNOWN] += 1
             return
-        if command.KIND in _NOT_TRIED or command.COLLECTION == GOVERNANCE:
+        if command.KIND in _NOT_TRIED or command.COLLECTION in _NOT_TRIED_OF:
             return
         self.replayed.at_s, self.replayed.index = at_s, index
         done = self._execute(command)

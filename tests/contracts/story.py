@@ -20,6 +20,7 @@ from contracts.checkout import (
     SettleRetailer,
     Void,
 )
+from contracts.closing import CloseBooks, PublishStatement
 from contracts.commands import (
     AttestIdentity,
     CancelEvent,
@@ -48,7 +49,7 @@ from contracts.commands import (
 from contracts.effects import Effects, Rejected
 from contracts.execute import execute
 from contracts.memory import Memory
-from contracts.state import Customer, Meter, Purchase, Retailer, Unit
+from contracts.state import Customer, Meter, Purchase, Retailer, Statement, Unit
 from contracts.units import DAY_S, HOUR_S, MICRO_CAD_PER_CENT
 from contracts.wire import signatures
 from tests.contracts import council
@@ -276,6 +277,18 @@ def _settle(story: Story, dice: Dice) -> Command:
     return SettleRetailer(retailer.retailer_id, retailer.settled_day + 1)
 
 
+def _publish(story: Story, dice: Dice) -> Command:
+    """Mostly what was closed last, if anything was; a total that differs now and then."""
+    closed = [(key, row) for key, row in story.view.rows.items() if isinstance(row, Statement)]
+    if not closed:
+        return PublishStatement(0, a_hash(1), 8, 0, 0)
+    key, row = closed[-1]
+    more = dice(8) == 7
+    return PublishStatement(
+        int(key.partition("/")[2]), a_hash(2), 8, row.outstanding_micro_sparks + more, row.deferred_micro_sparks
+    )
+
+
 def _decide(kind: str) -> Callable[[Story, Dice], Command]:
     return lambda story, dice: council.decided(kind, story.view, story.new(), dice)
 
@@ -322,6 +335,8 @@ MAKERS: Final[dict[str, Callable[[Story, Dice], Command]]] = {
     Refund.KIND: lambda story, dice: Refund(*story.purchase(dice), _cents(dice)),
     ExpireHold.KIND: lambda story, dice: ExpireHold(story.purchase(dice)[1]),
     SettleRetailer.KIND: _settle,
+    CloseBooks.KIND: lambda story, dice: CloseBooks(story.view.programme.local_day(story.view.at_s) - dice(2)),
+    PublishStatement.KIND: _publish,
     **{kind: _decide(kind) for kind in council.KINDS},
 }
 FREQUENT: Final = (

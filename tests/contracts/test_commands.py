@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contracts import commands
 from contracts.checkout import CHECKOUT
+from contracts.closing import STATEMENTS
 from contracts.commands import BY_KIND, UTILITY, Command, EnrollCustomer, FreezeCustomer, Request
 from contracts.execute import CONTRACTS
 from contracts.governed import GOVERNANCE
@@ -34,7 +35,7 @@ def of_kind(kind: type[Command]) -> st.SearchStrategy[Command]:
 
 def test_every_kind_has_a_name_of_its_own_a_collection_and_a_contract():
     assert set(BY_KIND.values()) == set(CONTRACTS)
-    assert {cls.COLLECTION for cls in BY_KIND.values()} == {UTILITY, CHECKOUT, GOVERNANCE}
+    assert {cls.COLLECTION for cls in BY_KIND.values()} == {UTILITY, CHECKOUT, GOVERNANCE, STATEMENTS}
 
 
 @pytest.mark.parametrize("kind", sorted(BY_KIND))

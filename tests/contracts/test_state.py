@@ -81,6 +81,7 @@ KEYS: dict[str, Any] = {
     "code": state.code_key(b"c"),
     "spending": state.spending_key("c"),
     "purchase": state.purchase_key("p"),
+    "statement": state.statement_key(3),
     "member": state.member_key("m"),
     "membership": state.MEMBERSHIP_KEY,
 }

@@ -47,6 +47,9 @@ from services.ledger.opening import LogIdentity
 from services.ledger.queries import Queries
 from services.ledger.writer import Writer
 from services.receipts import keyring
+from services.statements.proving import Proving
+from services.statements.publishing import Publishing
+from services.statements.router import statements_router
 
 NOON_S = 1_783_353_600  # Monday 2026-07-06 12:00 in Toronto, on-peak
 FOR_EVER_S = 4_000_000_000
@@ -282,6 +285,12 @@ def _assemble(
     clients = Clients(engine, keys)
     log_key = VerifierKey("sparks.example/ledger", KeyType.ED25519, keys.public_key(Use.LOG))
     sets = CarriedSets(ledger.stored)
+
+    def keys_of(note: bytes) -> str:
+        return keyring.naming(log_key, note, ()).text()
+
+    proving = Proving(engine, ledger, keys_of)
+    publishing = Publishing(engine, ledger, clock, programme=sets.programme, kept_days=35)
     app = FastAPI(title="Sparks", version="1", redirect_slashes=False)
     problems.install(app, code_by_exception={LedgerUnavailable: "ledger_unavailable"})
     app.include_router(oauth_router(tokens=tokens, clients=clients))
@@ -294,10 +303,12 @@ def _assemble(
             keys=keys,
             sets=sets,
             passwords=CHEAP,
-            keys_of=lambda note: keyring.naming(log_key, note, ()).text(),
+            keys_of=keys_of,
             departures=Departures(engine, ledger, clock, keys, origin="sparks.example/ledger", backup_days=35),
+            proving=proving,
             origin="sparks.example/ledger",
         )
     )
     app.include_router(authorizations_router(ledger=ledger, tokens=tokens, programme=sets.read_programme))
+    app.include_router(statements_router(publishing=publishing, proving=proving, tokens=tokens))
     return Platform(engine, clock, ledger, keys, tokens, clients, app, loop)

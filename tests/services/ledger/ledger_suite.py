@@ -110,6 +110,35 @@ class LedgerSuite:
     async def _read(self, ledger: Ledger, keys: list[str]) -> list[object]:
         return list(await ledger.read(keys))
 
+    def test_balances_are_told_as_any_entry_had_left_them(self, ledger: Ledger):
+        homes = [Home(), Home("unit-2", "customer-2")]
+        accept(ledger, [request for home in homes for request in home.joining()])
+        accept(ledger, [shop(), verified(), fund(), code("a"), code("b"), homes[0].record(intervals=12)])
+        told = []
+        for asked in (homes[1].record(intervals=12), purchase("a"), purchase("b", capture=False), homes[0].record()):
+            (done,) = accept(ledger, [asked])
+            told.append((done.index, ledger.balances(done.index)))
+
+        for index, as_it_was in told:
+            now = dict(ledger.balances(index))
+            assert {key: balance for key, balance in now.items() if balance} == dict(as_it_was)
+            sparks = [balance for key, balance in now.items() if key.startswith("account/spark/")]
+            assert sum(sparks) == 0
+        assert dict(told[1][1]).keys() - dict(told[0][1]).keys() == {"account/spark/retailer/SHOP"}
+
+    def test_balances_come_in_pages(self, ledger: Ledger):
+        home = Home()
+        accept(ledger, [*home.joining(), fund(), home.record(intervals=12)])
+        index = ledger.head().size - 1
+
+        found, after = [], ""
+        while page := ledger.balances(index, after=after, limit=1):
+            found += page
+            after = page[-1][0]
+
+        assert found == ledger.balances(index)
+        assert len(found) >= 4
+
     def test_rows_of_one_kind_are_found_in_pages(self, ledger: Ledger):
         accept(ledger, [request(EnrollCustomer(f"customer-{number}", "saver")) for number in range(5)])
 

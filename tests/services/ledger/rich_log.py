@@ -16,6 +16,7 @@ from contracts.checkout import (
     SettleRetailer,
     Void,
 )
+from contracts.closing import CloseBooks, PublishStatement
 from contracts.commands import (
     AttestIdentity,
     CancelEvent,
@@ -132,6 +133,7 @@ def write(engine: Engine, *, signals: int = 230) -> None:
         _earn(scribe)
         _pay(scribe)
         _leave(scribe)
+        _tell(scribe)
         hours = [NOON_S // HOUR_S * HOUR_S + hour * HOUR_S for hour in range(signals)]
         for start in range(0, signals, 100):
             scribe.accepted(*(PublishSignal(hour_s, 40 + hour_s % 7) for hour_s in hours[start : start + 100]))
@@ -214,6 +216,13 @@ def _pay(scribe: Scribe) -> None:
 def _leave(scribe: Scribe) -> None:
     scribe.accepted(ChooseLevel("bob", "partner"), LeaveUnit("bob", "unit-2"))
     scribe.accepted(EnrollCustomer("eve", "saver"), CloseAccount("eve", None), EraseCustomer("eve", (), ()))
+
+
+def _tell(scribe: Scribe) -> None:
+    """The statement of the day before."""
+    (closed,) = scribe.accepted(CloseBooks(load().local_day(scribe.clock.now_s()) - 1))
+    owed = (closed.result["outstanding_micro_sparks"], closed.result["deferred_micro_sparks"])
+    scribe.accepted(PublishStatement(closed.result["day"], _hash("root"), 8, *owed))
 
 
 def _change_rates(scribe: Scribe) -> None:

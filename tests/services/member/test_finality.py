@@ -17,7 +17,8 @@ from services.ledger.finality import Collector
 from services.ledger.members import Members
 from services.ledger.notes import OpenedNote
 from services.receipts import document, keyring
-from services.receipts.verification import Untrue, verify
+from services.receipts.checks import Untrue
+from services.receipts.verification import verify
 from tests.services.ledger.builders import Books, fund, request, running
 from tests.services.ledger.http_ledger import LOG_KEY
 from tests.services.member import stage

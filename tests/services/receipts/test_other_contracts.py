@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from contracts import bundle
 from services.cli import app
-from services.receipts.verification import Untrue, verify
+from services.receipts.checks import Untrue
+from services.receipts.verification import verify
 from tests.services.contract_sets.second import other_parameters, other_rate, other_rule
 from tests.services.ledger.builders import running
 from tests.services.ledger.test_activation import activation, town

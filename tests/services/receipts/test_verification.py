@@ -18,8 +18,9 @@ from services.ledger.checkpoints import Checkpoint
 from services.ledger.client import Evidence
 from services.ledger.notes import KeyType, VerifierKey
 from services.receipts import document, keyring
+from services.receipts.checks import NoReceipt, Untrue
 from services.receipts.keyring import Keyring
-from services.receipts.verification import NoReceipt, Untrue, verify
+from services.receipts.verification import verify
 from tests.services.ledger.builders import IDENTITY, Books, Home, code, fund, purchase, request, running, shop, verified
 
 LOG = VerifierKey(IDENTITY.origin, KeyType.ED25519, signatures.public_key_of(IDENTITY.seed))
