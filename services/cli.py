@@ -319,7 +319,7 @@ def check_contracts(
 def verify_receipt(
     file: Annotated[Path, typer.Argument(help="A receipt as `GET /v1/me/sparks/entries/{index}/receipt` gave it.")],
     keys: Annotated[
-        Path | None, typer.Option(help="The keys to believe, as /log/keys serves them; else the receipt's own.")
+        Path | None, typer.Option(help="The keys to believe, as /log/keys serves them; else the document's own.")
     ] = None,
     contracts: Annotated[
         Path | None, typer.Option(help="Another contract set, as `sparks contract fetch` wrote it.")

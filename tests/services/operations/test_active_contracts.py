@@ -41,7 +41,7 @@ def test_how_many_have_to_approve_follows_the_active_parameters(desk):
 
 def test_how_long_a_key_lasts_and_what_a_role_is_given_follow_them_too(desk):
     found(desk, "hydro", "grocer")
-    files = with_parameter(b'retailer = ["governance"]', b'retailer = ["governance", "checkout"]')
+    files = with_parameter(b'retailer = ["governance", "statements"]', b'retailer = ["governance", "checkout"]')
     activate(desk, files, "hydro", "grocer")
 
     by_name = {item["collection"]: item for item in desk.as_().get("/v1/collections").json()["items"]}

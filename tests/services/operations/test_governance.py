@@ -196,7 +196,7 @@ def test_a_collection_is_a_fixed_word_with_the_roles_and_members_that_are_given_
 
     items = desk.as_().get("/v1/collections").json()["items"]
 
-    assert [item["collection"] for item in items] == ["checkout", "governance", "utility"]
+    assert [item["collection"] for item in items] == ["checkout", "governance", "statements", "utility"]
     by_name = {item["collection"]: item for item in items}
     assert {"utility", "auditor", "regulator"} <= set(by_name["utility"]["roles"])
     assert "retailer" not in by_name["checkout"]["roles"]
