@@ -3,8 +3,8 @@
 from alembic import op
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String
 
-revision = "0013_statements"
-down_revision = "0012_rows_read"
+revision = "0014_statements"
+down_revision = "0013_given_copies"
 branch_labels = None
 depends_on = None
 
