@@ -1,5 +1,6 @@
 """A fleet for the load: real keys, packs signed in advance, in the order in which units would send them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contracts.commands import RegisterUnit
@@ -33,18 +34,16 @@ def units(count: int, *, name: str = "bench") -> list[BenchUnit]:
     return [BenchUnit(f"{name}-{number:06d}", number.to_bytes(32, "big")) for number in range(1, count + 1)]
 
 
-def messages(fleet: list[BenchUnit], *, packs_each: int, intervals: int, start_s: int) -> list[tuple[str, bytes]]:
-    """(device id, COSE bytes): every unit's first pack, then every unit's second, and so on."""
+def messages(fleet: list[BenchUnit], *, packs_each: int, intervals: int, start_s: int) -> Iterator[tuple[str, bytes]]:
+    """(device id, COSE bytes): every unit's first pack, then every unit's second, and so on; made as they are asked."""
     last_hash = {unit.device_id: packs.FIRST_PREV for unit in fleet}
-    made: list[tuple[str, bytes]] = []
     for seq in range(1, packs_each + 1):
         measured = _measured(start_s + (seq - 1) * intervals * 300, intervals)
         for unit in fleet:
             payload = packs.write(Pack(unit.device_id, seq, last_hash[unit.device_id], measured))
             message = cose.build(payload, content_type=cose.SENML_CBOR, seed=unit.seed)
             last_hash[unit.device_id] = packs.message_hash(message)
-            made.append((unit.device_id, message))
-    return made
+            yield unit.device_id, message
 
 
 def sunny_hours(unit: BenchUnit, *, hours: int, start_s: int) -> list[bytes]:

@@ -25,7 +25,7 @@ def bench(*, units: int, packs_each: int, intervals: int) -> dict[str, Any]:
     """The figures of interfaces.md 5."""
     bench_fleet = fleet.units(units)
     start_s = passage.start_s()
-    messages = fleet.messages(bench_fleet, packs_each=packs_each, intervals=intervals, start_s=start_s)
+    messages = list(fleet.messages(bench_fleet, packs_each=packs_each, intervals=intervals, start_s=start_s))
     with tempfile.TemporaryDirectory() as name, mosquitto(BROKER_CONFIG) as broker, postgres() as database:
         folder = Path(name)
         loops = [stand.module("ceiling", broker.port, units) for _ in range(os.cpu_count() or 1)]
@@ -40,7 +40,7 @@ def _platform_figures(
 ) -> dict[str, Any]:
     data_dir = folder / "data"
     probe_units = fleet.units(PROBES, name="probe")
-    probe_messages = fleet.messages(probe_units, packs_each=1, intervals=1, start_s=passage.start_s())
+    probe_messages = list(fleet.messages(probe_units, packs_each=1, intervals=1, start_s=passage.start_s()))
     with database.fresh_database() as url:
         settings = {
             "SPARKS_DATA_DIR": str(data_dir),

@@ -3,17 +3,25 @@
 Without broker, ingestion and HTTP: what the ledger's one thread and its database do by themselves. Durable commits.
 """
 
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from multiprocessing import get_context
 from random import Random
 from typing import Any, Final
 
-from benchmarks import fleet
+from sqlalchemy import Engine
+
+from benchmarks import fleet, history
+from benchmarks.history import History, Life
 from benchmarks.passage import start_s
 from benchmarks.servers import postgres
 from benchmarks.stand import StandFailed
-from benchmarks.watch import percentile_ms
+from benchmarks.watch import Watch, percentile_ms
 from contracts import accounts, commands, state
 from contracts.commands import ClaimUnit, Command, DepositReserve, EnrollCustomer, Request
 from contracts.effects import Asset
@@ -29,7 +37,12 @@ from services.ledger.writer import BATCH_MAX, Writer
 SEED: Final = bytes(range(32))
 AHEAD: Final = 4
 """Batches that wait at the writer, so that it never waits for us."""
-READS: Final = 1_000
+READS: Final = 2_000
+ORIGIN: Final = "sparks.example/bench"
+RSS_READINGS: Final = 10
+MODEL_NAME: Final = "model"
+MODEL_PACKS: Final = 97
+"""With the three entries by which it is registered, the home whose life is written again has a hundred."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -37,27 +50,16 @@ def bench(*, units: int, packs_each: int, on_progress: Progress) -> dict[str, An
     """Figures a second and waits in milliseconds, on PostgreSQL with synchronous commit."""
     on_progress("signing packs", 0, 1)
     homes = fleet.units(units)
-    messages = fleet.messages(homes, packs_each=packs_each, intervals=1, start_s=start_s())
+    messages = list(fleet.messages(homes, packs_each=packs_each, intervals=1, start_s=start_s()))
     on_progress("signing packs", 1, 1)
-    with postgres() as server, server.fresh_database() as url:
-        database.migrate(url)
-        engine = database.engine(url)
-        writer = Writer(engine, LogIdentity(origin="sparks.example/bench", seed=SEED), SystemClock())
-        writer.start()
-        try:
+    with _ledger() as url, _engine(url) as engine:
+        with _writing(engine) as writer:
             _ask(writer, _requests(_enrolments(homes)), "registering units", on_progress)
-            # As they come off the wire: a request is read from its bytes before it is executed.
-            written = [commands.to_bytes(request) for request in _requests(_records(messages))]
-            began_s = time.perf_counter()
-            requests = [commands.from_bytes(data) for data in written]
-            _ask(writer, requests, "appending", on_progress)
-            append_s = time.perf_counter() - began_s
-        finally:
-            writer.stop()
+            append_per_s = _append(writer, messages, on_progress)
         queries = Queries(engine)
         figures = {
             "entries": queries.head().size,
-            "append_per_s": round(len(messages) / append_s),
+            "append_per_s": append_per_s,
             **_waits("prove", _indexes(queries.head().size), queries.proof, on_progress),
             **_waits("balance", _accounts(homes), lambda key: queries.rows([key]), on_progress),
         }
@@ -68,8 +70,127 @@ def bench(*, units: int, packs_each: int, on_progress: Progress) -> dict[str, An
         if not report.ok:
             raise StandFailed(f"the log does not verify: {report.findings[0]}")
         figures["reexecute_per_s"] = round(report.size / (time.perf_counter() - began_s))
-        engine.dispose()
     return figures
+
+
+def bench_history(
+    sizes: Sequence[int], *, units: int, packs_each: int, on_progress: Progress
+) -> dict[str, dict[str, Any]]:
+    """The same log at several sizes, one after the other: what an append, a proof, a balance and a restart cost.
+
+    `packs_each` packs of each unit are appended at every size. What lies between is written by `history`.
+    """
+    on_progress("signing packs", 0, 1)
+    homes = fleet.units(units)
+    messages = list(fleet.messages(homes, packs_each=packs_each * len(sizes), intervals=1, start_s=start_s()))
+    on_progress("signing packs", 1, 1)
+    figures: dict[str, dict[str, Any]] = {}
+    with _ledger() as url, _engine(url) as engine:
+        with _writing(engine) as writer:
+            _ask(writer, _requests(_enrolments(homes)), "registering units", on_progress)
+        past = History(engine, _one_life(engine, on_progress), origin=ORIGIN, programme="ontario", seed=SEED)
+        for place, size in enumerate(sizes):
+            past.fill(size, lambda done, total: on_progress("writing history", done, total))
+            part = messages[place * packs_each * units : (place + 1) * packs_each * units]
+            known = Random(size).choices([home.device_id for home in homes] + past.home_ids(), k=min(READS, size))
+            engine.dispose()
+            on_progress("measuring", 0, 1)
+            # A process of its own, so that its memory is the ledger's and not that of what wrote the history.
+            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                figures[f"{size}"] = alone.submit(_measured, url, part, known).result()
+            figures[f"{size}"]["database_mb"] = history.size_mb(engine)
+            on_progress("measuring", 1, 1)
+    return figures
+
+
+def _one_life(engine: Engine, on_progress: Progress) -> Life:
+    """Have a home live for a hundred entries, and read them."""
+    (home,) = fleet.units(1, name=MODEL_NAME)
+    joins, first = _enrolments([home])[1:], Queries(engine).head().size
+    packs_of_it = list(fleet.messages([home], packs_each=MODEL_PACKS, intervals=1, start_s=start_s()))
+    with _writing(engine) as writer:
+        # Other ids than those of the fleet: the same ones would be the same requests.
+        _ask(writer, _requests(joins, name=MODEL_NAME), "registering units", on_progress)
+        _append(writer, packs_of_it, on_progress, name=MODEL_NAME)
+    return history.life_of(engine, home.device_id, first=first, after=first + len(joins) + MODEL_PACKS)
+
+
+def _measured(url: str, messages: list[tuple[str, bytes]], customers: Sequence[str]) -> dict[str, Any]:
+    """What things cost now, and what the ledger takes."""
+    with _engine(url) as engine:
+        began_s = time.perf_counter()
+        with _writing(engine) as writer:
+            restart_s = time.perf_counter() - began_s
+            append_per_s = _append(writer, messages, _silently, name=messages[0][1].hex())
+        queries = Queries(engine)
+        size = queries.head().size
+        balances = [state.account_key(Asset.SPARK, accounts.customer(name)) for name in customers]
+        return {
+            "entries": size,
+            "restart_ms": round(restart_s * 1_000),
+            "append_per_s": append_per_s,
+            **_waits("prove", _indexes(size), queries.proof, _silently),
+            **_waits("balance", balances, lambda key: queries.rows([key]), _silently),
+            "rss_mb": Watch({"ledger": os.getpid()}).rss_mb()["ledger"],
+        }
+
+
+def bench_memory(entries: int, *, units: int, on_progress: Progress) -> dict[str, Any]:
+    """Resident memory of the writer's process, at RSS_READINGS moments while it appends so many entries."""
+    homes = fleet.units(units)
+    packs_each = -(-entries // units)
+    messages = fleet.messages(homes, packs_each=packs_each, intervals=1, start_s=start_s() - packs_each * 300)
+    watch, rss_mb = Watch({"ledger": os.getpid()}), {}
+    with _ledger() as url, _engine(url) as engine, _writing(engine) as writer:
+        _ask(writer, _requests(_enrolments(homes)), "registering units", on_progress)
+        part_of = -(-packs_each * units // RSS_READINGS)
+        for place in range(RSS_READINGS):
+            part = islice(messages, part_of)
+            while batch := list(islice(part, AHEAD * BATCH_MAX)):
+                _ask(writer, _requests(_records(batch), name=batch[0][1].hex()), "", _silently)
+            on_progress("appending", place + 1, RSS_READINGS)
+            rss_mb[Queries(engine).head().size] = watch.rss_mb()["ledger"]
+    return {"rss_mb_at": rss_mb}
+
+
+def _silently(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+@contextmanager
+def _ledger() -> Iterator[str]:
+    """The URL of an empty database with its tables."""
+    with postgres() as server, server.fresh_database() as url:
+        database.migrate(url)
+        yield url
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[Engine]:
+    engine = database.engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _writing(engine: Engine) -> Iterator[Writer]:
+    writer = Writer(engine, LogIdentity(origin=ORIGIN, seed=SEED), SystemClock())
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.stop()
+
+
+def _append(writer: Writer, messages: list[tuple[str, bytes]], on_progress: Progress, *, name: str = "") -> int:
+    """Entries appended a second."""
+    # As they come off the wire: a request is read from its bytes before it is executed.
+    written = [commands.to_bytes(request) for request in _requests(_records(messages), name=name)]
+    began_s = time.perf_counter()
+    _ask(writer, [commands.from_bytes(data) for data in written], "appending", on_progress)
+    return round(len(messages) / (time.perf_counter() - began_s))
 
 
 def _enrolments(homes: list[fleet.BenchUnit]) -> list[Command]:
@@ -83,8 +204,11 @@ def _records(messages: list[tuple[str, bytes]]) -> list[Command]:
     return [commands.RecordPack(device_id, message) for device_id, message in messages]
 
 
-def _requests(asked: Sequence[Command]) -> list[Request]:
-    ids = (packs.message_hash(place.to_bytes(8, "big") + command.KIND.encode()) for place, command in enumerate(asked))
+def _requests(asked: Sequence[Command], *, name: str = "") -> list[Request]:
+    ids = (
+        packs.message_hash(place.to_bytes(8, "big") + command.KIND.encode() + name.encode())
+        for place, command in enumerate(asked)
+    )
     return [Request(id, id, command) for id, command in zip(ids, asked, strict=True)]
 
 
@@ -108,7 +232,7 @@ def _check(outcomes: list[Any]) -> None:
 
 
 def _indexes(size: int) -> list[int]:
-    return Random(size).choices(range(size), k=READS)
+    return Random(size).choices(range(size), k=min(READS, size))
 
 
 def _accounts(homes: list[fleet.BenchUnit]) -> list[str]:

@@ -21,8 +21,8 @@ def bench(*, units: int, packs_each: int, intervals: int) -> dict[str, Any]:
     """The figures of interfaces.md 5; the ceiling is one bare loop in one process with the same broker."""
     bench_fleet, probe_units = fleet.units(units), fleet.units(min(PROBES_MAX, units * packs_each), name="probe")
     start_s = passage.start_s()
-    messages = fleet.messages(bench_fleet, packs_each=packs_each, intervals=intervals, start_s=start_s)
-    probe_messages = fleet.messages(probe_units, packs_each=1, intervals=1, start_s=start_s)
+    messages = list(fleet.messages(bench_fleet, packs_each=packs_each, intervals=intervals, start_s=start_s))
+    probe_messages = list(fleet.messages(probe_units, packs_each=1, intervals=1, start_s=start_s))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data_dir, mqtt_port = folder / "data", free_port()

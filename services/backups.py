@@ -120,6 +120,7 @@ def restore(
     manifest = backup.restore(
         settings.database,
         path,
+        segments=settings.segments,
         log_public_key=public_key,
         published=shown,
         on_progress=on_progress,

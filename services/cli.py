@@ -248,6 +248,24 @@ def back_up_ledger(
     show_backup(load(), file, with_keys, as_json=as_json)
 
 
+@ledger_app.command("archive")
+@reported
+def archive_ledger(
+    older_than_days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="SPARKS_ARCHIVE_DAYS unless given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Move old payloads to compressed segment files beside the database, where they stay readable and provable.
+
+    The platform may run. Cut off at any moment, nothing is lost; the next run goes on.
+    """
+    from services.settings import load
+    from services.stage import show_archive
+
+    show_archive(load(), older_than_days, as_json=as_json)
+
+
 @ledger_app.command("restore")
 @reported
 def restore_ledger(
@@ -383,14 +401,26 @@ def bench_checkout(
 def bench_ledger(
     units: Annotated[int, typer.Option(min=1, help="Registered units with real keys.")] = 2_001,
     packs_each: Annotated[int, typer.Option(min=1, help="Packs of each unit.")] = 16,
+    history: Annotated[
+        list[int], typer.Option(min=1, help="Measure with so many entries written before; again and again, growing.")
+    ] = [],  # noqa: B006 (typer copies it)
+    memory: Annotated[
+        int | None, typer.Option(min=1, help="Show the memory of the writer while so many are appended.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The writer alone: entries appended a second, executed again a second, and how long a proof and a balance take."""
-    from benchmarks.ledger import bench
+    from benchmarks.ledger import bench, bench_history, bench_memory
     from services.stage import bars
 
     with bars() as show:
-        figures = bench(units=units, packs_each=packs_each, on_progress=show)
+        figures: dict[str, Any]
+        if memory is not None:
+            figures = bench_memory(memory, units=units, on_progress=show)
+        elif history:
+            figures = bench_history(sorted(history), units=units, packs_each=packs_each, on_progress=show)
+        else:
+            figures = bench(units=units, packs_each=packs_each, on_progress=show)
     _show_figures(figures, as_json)
 
 

@@ -6,6 +6,7 @@ Owns the difference between SQLite and PostgreSQL, and what their failures are c
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -31,6 +32,8 @@ SILENT_S_MAX: Final = 15
 POOL_SIZE: Final = 5
 POOL_OVERFLOW: Final = 3
 
+SEGMENTS_FOLDER: Final = "sparks_segments"
+"""Option of an engine and its connections: the folder of what was moved out of the tables (`ledger.segments`)."""
 _WRITES: Final = "sparks_writes"
 _MIGRATION_LOCK: Final = 0x5350_4152_4B53_0000  # any number, the same in every program that migrates
 # SQLSTATE class 54 is a statement beyond a limit of the server: it fails again whenever it is tried.
@@ -70,10 +73,15 @@ def _is_passing(error: BaseException | None) -> bool:
     return isinstance(error, psycopg.InterfaceError | sqlite3.OperationalError)
 
 
-def engine(url: str) -> Engine:
-    """Return the engine of a `sqlite:///` or `postgresql://` URL; nothing is connected yet."""
+def engine(url: str, *, segments: Path | None = None) -> Engine:
+    """Return the engine of a `sqlite:///` or `postgresql://` URL; nothing is connected yet.
+
+    segments  the folder of the ledger's segment files, which belong to the database
+    """
     parsed = make_url(url)
-    return _sqlite(parsed) if parsed.get_backend_name() == SQLITE else _postgres(parsed)
+    made = _sqlite(parsed) if parsed.get_backend_name() == SQLITE else _postgres(parsed)
+    made.update_execution_options(**{SEGMENTS_FOLDER: segments})
+    return made
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from services.ingestion.metrics import Metrics
 from services.ingestion.program import Identity, Ingestion
 from services.ingestion.sources.mqtt import endpoint
 from services.keys import Credentials, Keys, Use
+from services.ledger.archiver import Archiver
 from services.ledger.client import Ledger
 from services.ledger.finality import Collector
 from services.ledger.local import LocalLedger
@@ -115,7 +116,7 @@ class Platform(AbstractContextManager["Platform"]):
         self._on_open()
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._migrate()
-        self.engine = database.engine(self.settings.database)
+        self.engine = database.engine(self.settings.database, segments=self.settings.segments)
         self._stack.callback(self.engine.dispose)
         self._start_broker()
         self.ledger = self._started_ledger()
@@ -193,6 +194,7 @@ class Platform(AbstractContextManager["Platform"]):
         self._checks["clock"] = lambda: not writer.is_clock_adrift()
         queries = queries_of(self.engine)
         self._start_collecting(queries, writer)
+        self._start_archiving(writer)
         self._own_ledger = self._ledger_of(writer, queries)
         return self._own_ledger
 
@@ -202,6 +204,16 @@ class Platform(AbstractContextManager["Platform"]):
         collector = Collector(self.engine, queries, members, log_key, may_ask=writer.is_writing)
         collector.start()
         self._stack.callback(collector.stop)
+
+    def _start_archiving(self, writer: Writer) -> None:
+        archiver = Archiver(
+            self.engine,
+            older_than_days=self.settings.archive_days,
+            now_s=self.clock.now_s,
+            may_run=writer.is_writing,
+        )
+        archiver.start()
+        self._stack.callback(archiver.stop)
 
     def _ledger_of(self, writer: Writer, queries: Queries) -> LocalLedger:
         return LocalLedger(writer, queries)

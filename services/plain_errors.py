@@ -20,6 +20,7 @@ from services.embedded import AddressInUse, UnusableSettings
 from services.faces import UnknownService
 from services.keys import KeyFileUnusable
 from services.ledger.archive import BadBackup
+from services.ledger.archiving import AlreadyArchiving
 from services.ledger.backup import NotEmpty
 from services.ledger.client import LedgerUnavailable
 from services.ledger.continuing import AnotherLog
@@ -36,6 +37,7 @@ from services.upkeep import NoLedger
 
 MENDABLE: Final = (
     AddressInUse,
+    AlreadyArchiving,
     AnotherLog,
     AnotherWriter,
     BadBackup,

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     mqtt_port      of the embedded broker
     iso8583_port   of the tills
     clock          `simulated` is for the demo and a replay, which choose it themselves
+    archive_days   payloads that are older move to segment files while the ledger runs; None: never
+    segments_dir   folder of these files; None is `segments` in `data_dir`
     backup_days    how long backups are kept: after that many days nothing erased is left in any
     statements     publish each day's statement by itself once the day is over
     statement_days for how many days the proofs of a statement are kept; the statement itself stays for ever
@@ -90,6 +92,8 @@ class Settings(BaseSettings):
     mqtt_port: _Port = 1883
     iso8583_port: _Port = 8583
     clock: Literal["system", "simulated"] = "system"
+    archive_days: Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, _Optional] = None
+    segments_dir: Annotated[Path | None, _Optional] = None
     backup_days: Annotated[int, Field(ge=0, le=36_500)] = 35
     statements: bool = True
     statement_days: Annotated[int, Field(ge=1, le=36_500)] = 35
@@ -105,6 +109,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The SQLAlchemy URL to use."""
         return self.database_url or f"sqlite:///{self.data_dir / DATABASE_FILE}"
+
+    @property
+    def segments(self) -> Path:
+        """Where payloads lie that were moved out of the database."""
+        return self.segments_dir or self.data_dir / "segments"
 
     @property
     def ledger_urls(self) -> tuple[str, ...]:

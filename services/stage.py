@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ from services.moments import rfc3339
 from services.observability import configure_logging
 from services.rehearsal import Rehearsal
 from services.settings import Settings
-from services.upkeep import simulate, verify
+from services.upkeep import archive, simulate, verify
 
 PROBE_BYTES: Final = 1_000_000
 """A disk that does not take so many is full: SQLite writes a batch of entries in fewer."""
@@ -246,6 +246,15 @@ def show_backup(settings: Settings, path: Path, keys: Path | None, *, as_json: b
     say(f"to be gone by {said['expires_at']} (SPARKS_BACKUP_DAYS); `sparks ledger prune FOLDER` sees to it")
     if as_json:
         sys.stdout.write(json.dumps(said) + "\n")
+
+
+def show_archive(settings: Settings, older_than_days: int | None, *, as_json: bool) -> None:
+    """Move old payloads to segment files; print what was moved and what it takes now."""
+    with bars() as show:
+        moved = archive(settings, older_than_days, show)
+    say(f"{moved.entries} payloads moved to {moved.segments} segments: {moved.bytes_in} -> {moved.bytes_out} bytes")
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(moved)) + "\n")
 
 
 def show_pruning(settings: Settings, folder: Path, *, as_json: bool) -> None:

@@ -6,14 +6,19 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from contracts.units import DAY_S
 from services import contract_sets, database, simulation
 from services.broker.mosquitto import UNIT_ACCESS, first_config
+from services.clock import SystemClock
 from services.embedded import login_of
 from services.faces import PROGRAMME
 from services.keys import Keys, Use
+from services.ledger import archiving
 from services.ledger import verify as verification
+from services.ledger.archiving import Moved
+from services.ledger.backup import OnProgress
 from services.member.program import log_key_of
-from services.settings import DATABASE_FILE, Settings
+from services.settings import DATABASE_FILE, BadSettings, Settings
 from services.simulation import Simulation, Span
 
 
@@ -69,7 +74,25 @@ def engine_of(settings: Settings) -> Engine:
     if settings.database_url is None and not (settings.data_dir / DATABASE_FILE).exists():
         raise NoLedger(f"there is no ledger in {settings.data_dir}; SPARKS_DATA_DIR says where it is")
     database.require_current(settings.database)
-    return database.engine(settings.database)
+    return database.engine(settings.database, segments=settings.segments)
+
+
+def archive(settings: Settings, older_than_days: int | None, on_progress: OnProgress) -> Moved:
+    """Move payloads that are older than `older_than_days`, or than the settings say, to segment files."""
+    days = older_than_days or settings.archive_days
+    if days is None:
+        raise BadSettings("say how old: --older-than-days, or SPARKS_ARCHIVE_DAYS")
+    engine = engine_of(settings)
+    try:
+        now_s = SystemClock().now_s()
+        return archiving.archive(
+            engine,
+            before_s=now_s - days * DAY_S,
+            now_s=now_s,
+            on_progress=lambda done, total: on_progress("segments", done, total),
+        )
+    finally:
+        engine.dispose()
 
 
 def require_same_schema(folder: Path) -> None:

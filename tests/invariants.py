@@ -13,8 +13,8 @@ from contracts.effects import Asset
 from contracts.state import Account, Queue, Row
 from contracts.units import MICRO_SPARKS_PER_MICRO_CAD
 from services import database
-from services.ledger import checkpoints, entries, merkle, tiles
-from services.ledger.tables import CHECKPOINTS, ENTRIES, PAYLOADS, POSTINGS, REQUESTS, STATE, TILES
+from services.ledger import checkpoints, entries, merkle, payloads, tiles
+from services.ledger.tables import CHECKPOINTS, ENTRIES, POSTINGS, REQUESTS, STATE, TILES
 
 
 def assert_books_hold(engine: Engine) -> None:
@@ -123,8 +123,8 @@ def rows(engine: Engine) -> dict[str, Row]:
 
 def requests(engine: Engine) -> dict[int, Request]:
     """The request of every entry that is not erased, by index."""
-    payloads = ((index, payload[0]) for index, _, payload in _entries_with_payloads(engine))
-    return {index: request_from_bytes(request) for index, request in payloads if request}
+    told = ((index, payload[0]) for index, _, payload in _entries_with_payloads(engine))
+    return {index: request_from_bytes(request) for index, request in told if request}
 
 
 def _must_be_covered(key: str) -> bool:
@@ -142,12 +142,11 @@ def _postings(engine: Engine) -> list[tuple[int, str, str, int]]:
 
 
 def _entries_with_payloads(engine: Engine) -> Iterator[tuple[int, entries.Entry, tuple[bytes, bytes, bytes, bytes]]]:
-    columns = (PAYLOADS.c.request, PAYLOADS.c.request_salt, PAYLOADS.c.effects, PAYLOADS.c.effects_salt)
-    query = select(ENTRIES.c.index, ENTRIES.c.entry, *columns).join_from(
-        ENTRIES, PAYLOADS, ENTRIES.c.index == PAYLOADS.c.index
-    )
     with database.reading(engine) as session:
-        found = session.execute(query.order_by(ENTRIES.c.index)).all()
-    for index, entry, *payload in found:
-        request, request_salt, effects, effects_salt = payload
-        yield index, entries.from_bytes(entry), (request, request_salt, effects, effects_salt)
+        found = session.execute(select(ENTRIES.c.index, ENTRIES.c.entry).order_by(ENTRIES.c.index)).all()
+        told = payloads.between(session, 0, len(found))
+    assert len(told) == len(found)
+    for index, entry in found:
+        payload = told[index]
+        parts = (payload.request, payload.request_salt, payload.effects, payload.effects_salt)
+        yield index, entries.from_bytes(entry), parts

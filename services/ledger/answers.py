@@ -10,7 +10,7 @@ from contracts.commands import CloseAccount, DeclareLost, EraseCustomer, RecordP
 from contracts.effects import Reason, Rejected
 from contracts.units import UnixSeconds
 from contracts.wire import cbor
-from services.ledger.client import Accepted, Declined, Outcome, Reused, reason_of
+from services.ledger.client import Accepted, Declined, Failed, Outcome, Reused, reason_of
 
 # What HTTP answers with 422 is not stored (interfaces.md 3): the same key may be used again with another body.
 UNPROCESSABLE: Final = frozenset(
@@ -48,16 +48,16 @@ _ASKED_AGAIN: Final = (RecordPack, DeclareLost, ExpireHold, ReleaseDeferred, Clo
 
 
 class Known(NamedTuple):
-    """How a request was answered, and the digest of what was asked then."""
+    """How a request was answered, and the digest of what was asked then; Failed: the answer cannot be read now."""
 
     digest: bytes
-    outcome: Accepted | Declined
+    outcome: Accepted | Declined | Failed
 
     def again(self, request: Request) -> Outcome:
         """The answer to the same id now."""
         if request.digest != self.digest:
             return Reused()
-        if isinstance(self.outcome, Declined):
+        if not isinstance(self.outcome, Accepted):
             return self.outcome
         return Accepted(self.outcome.index, self.outcome.at_s, self.outcome.result, repeated=True)
 

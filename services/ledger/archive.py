@@ -1,7 +1,8 @@
 """A backup as a file: a ZIP archive of the tables' rows in CBOR, the same for both engines, and a manifest.
 
-Each part is a sequence of CBOR arrays of rows; `manifest.json` says how many and has their SHA-256. The file appears
-under its name when it is whole, or never, and only its owner may read it.
+Each part is a sequence of CBOR arrays of rows; `manifest.json` says how many and has their SHA-256. Segment files
+(`segments`) are parts of their own, under names that say what they must be. The file appears under its name when it is
+whole, or never, and only its owner may read it.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -117,6 +119,13 @@ class Writing:
                 part.write(data)
         self.parts[table] = Part(tuple(columns), count, digest.hexdigest())
 
+    def add_file(self, path: Path) -> None:
+        """Add a file that is compressed already, under its own name."""
+        member = _member(path.name)
+        member.compress_type = zipfile.ZIP_STORED
+        with path.open("rb") as file, self._zip.open(member, "w", force_zip64=True) as part:
+            shutil.copyfileobj(file, part)
+
     def finish(self, manifest: Manifest) -> None:
         """Add the manifest, last."""
         self._zip.writestr(_member(MANIFEST), json.dumps(asdict(manifest), indent=2) + "\n")
@@ -155,6 +164,11 @@ class Reading:
                 pass  # what nobody expects is hashed, too
         if left or hashed.digest.hexdigest() != part.sha256:
             raise BadBackup(f"{self._path}: {table} is not what the manifest says")
+
+    def copy_file(self, name: str, to: IO[bytes]) -> None:
+        """Write the file that was added under `name` to `to`."""
+        with _whole(self._path), self._zip.open(name) as file:
+            shutil.copyfileobj(file, to)
 
 
 class _Hashed(io.RawIOBase):

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, MetaData, Table, exc, func, insert, i
 from contracts.units import UnixSeconds
 from services import database
 from services.database import OtherSchema, is_sqlite
-from services.ledger import checkpoints, continuing, entries, stored, tables
+from services.ledger import checkpoints, continuing, entries, payloads, stored, tables
+from services.ledger import segments as segment_files
 from services.ledger import verify as verification
 from services.ledger.archive import BadBackup, Manifest, Reading, Rows, Writing, new_file
 from services.ledger.checkpoints import Checkpoint
@@ -53,6 +54,7 @@ def backup(
             columns = [column.name for column in table.columns]
             archive.add(table.name, columns, _counted(_pages(connection, table), done, total, on_progress))
             done += archive.parts[table.name].rows
+        _add_segments(connection, archive, on_progress)
         manifest = _manifest(connection, archive, (note, newest), at_s, expires_at_s)
         archive.finish(manifest)
     return manifest
@@ -62,6 +64,7 @@ def restore(
     url: str,
     path: Path,
     *,
+    segments: Path | None = None,
     log_public_key: bytes,
     published: Sequence[Published],
     on_progress: OnProgress,
@@ -69,6 +72,7 @@ def restore(
 ) -> Manifest:
     """Fill the empty database at `url` from the backup `path`, and prove that it is the same log.
 
+    segments   the folder for its segment files, if it has any
     published  checkpoints of that log; each must be of a tree in the backup, unless the log is only followed here
     also       of a copy that follows the log: called in the transaction that fills the database
 
@@ -88,14 +92,18 @@ def restore(
             if checkpoint.size > own.size:
                 continuing.require(own, checkpoint, one, is_followed=also is not None)
         database.migrate(url)
-        engine = database.engine(url)
+        engine = database.engine(url, segments=segments)
+        put_back: list[Path] = []
         try:
             _load(engine, archive, on_progress, also or (lambda _connection: None))
+            _put_back_segments(engine, archive, put_back)
             _require_trees(engine, [own, *(checkpoint for checkpoint, _ in known if checkpoint.size <= own.size)])
             _require_verified(engine, manifest, log_public_key, on_progress)
         except BaseException:
             engine.dispose()
             database.unmigrate(url)
+            for file in put_back:
+                file.unlink(missing_ok=True)
             raise
         engine.dispose()
     return manifest
@@ -123,6 +131,38 @@ def _counted(pages: Iterator[Rows], done: int, total: int, on_progress: OnProgre
         yield rows
         done += len(rows)
         on_progress("rows", done, total)
+
+
+def _segments(connection: Connection) -> list[bytes]:
+    return [bytes(sha256) for sha256 in connection.scalars(select(tables.SEGMENTS.c.sha256))]
+
+
+def _add_segments(connection: Connection, archive: Writing, on_progress: OnProgress) -> None:
+    """What lies beside the tables. It is named by its SHA-256, so that the manifest need say nothing of it."""
+    found = _segments(connection)
+    for done, sha256 in enumerate(found, 1):
+        path = segment_files.path_of(payloads.folder_of(connection), sha256)
+        segment_files.check(path.parent, sha256)
+        archive.add_file(path)
+        on_progress("segments", done, len(found))
+
+
+def _put_back_segments(engine: Engine, archive: Reading, put_back: list[Path]) -> None:
+    """Write the segment files that are not there yet; `put_back` says which, also if one fails."""
+    with database.reading(engine) as session:
+        connection = session.connection()
+        found = _segments(connection)
+        if not found:
+            return
+        folder = payloads.folder_of(connection)
+    for sha256 in found:
+        path = segment_files.path_of(folder, sha256)
+        if path.exists():
+            continue
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with new_file(path) as file:
+            put_back.append(path)
+            archive.copy_file(path.name, file)
 
 
 def _newest_checkpoint(connection: Connection) -> tuple[bytes, Checkpoint]:

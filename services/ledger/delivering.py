@@ -18,10 +18,10 @@ from contracts.state import Decided
 from contracts.wire import signatures
 from services.clock import Clock
 from services.database import transaction
-from services.ledger import deliveries, entries
+from services.ledger import deliveries, entries, payloads
 from services.ledger.deliveries import NUMBER, PATH, RECEIPT, SCHEME, TOLERANCE_S, Notice, Page, Payload
 from services.ledger.store import PACK_PREFIX, pack_place
-from services.ledger.tables import DELIVERIES, ENTRIES, PACKS, PAYLOADS, ROWS_READ, STATE
+from services.ledger.tables import DELIVERIES, ENTRIES, PACKS, ROWS_READ, STATE
 from services.problems import Problem, responses
 
 ENTRIES_MAX: Final = 500
@@ -32,7 +32,6 @@ _CREDENTIALS: Final = re.compile(
 )
 
 
-_PARTS: Final = tuple(name for name in Payload._fields if name not in ("rows", "read"))
 _DECIDED: Final = (PACKS.c.sha256, PACKS.c.refusal, PACKS.c.index, PACKS.c.start_s, PACKS.c.end_s, PACKS.c.again_at)
 
 
@@ -155,34 +154,39 @@ def _newest(session: Session, member_id: str) -> Any:
 
 def _page(session: Session, first: int, collections: frozenset[str] | None) -> Page:
     """As many entries as fit, with the payloads of these collections."""
-    columns = (ENTRIES.c.index, ENTRIES.c.entry, *(PAYLOADS.c[name] for name in _PARTS), ROWS_READ.c.rows)
-    joined = ENTRIES.join(PAYLOADS, PAYLOADS.c.index == ENTRIES.c.index).outerjoin(
-        ROWS_READ, ROWS_READ.c.index == ENTRIES.c.index
-    )
     wanted = (ENTRIES.c.index >= first, ENTRIES.c.index < first + ENTRIES_MAX)
-    after, size_bytes, payloads, notices = first, 0, {}, {}
-    for index, entry, *parts in session.execute(
-        select(*columns).select_from(joined).where(*wanted).order_by(*columns[:1])
-    ):
-        request, request_salt, kept, kept_salt, result, read = parts
-        payload = Payload(request or None, request_salt or None, kept, kept_salt, result or None)
-        size_bytes += sum(len(part or b"") for part in parts)
-        if index != after or (after > first and size_bytes > BYTES_MAX):
+    leaves = session.execute(
+        select(ENTRIES.c.index, ENTRIES.c.entry, ROWS_READ.c.rows)
+        .select_from(ENTRIES.outerjoin(ROWS_READ, ROWS_READ.c.index == ENTRIES.c.index))
+        .where(*wanted)
+        .order_by(ENTRIES.c.index)
+    ).all()
+    stored = payloads.between(session, first, first + len(leaves))
+    after, size_bytes, given, notices = first, 0, {}, {}
+    for index, entry, read in leaves:
+        kept = stored.get(index)
+        if kept is None or index != after:
+            break
+        size_bytes += sum(map(len, kept)) + len(read or b"")
+        if after > first and size_bytes > BYTES_MAX:
             break
         after = index + 1
+        payload = Payload(
+            kept.request or None, kept.request_salt or None, kept.effects, kept.effects_salt, kept.result or None
+        )
         if collections is None:
-            payloads[index] = payload
+            given[index] = payload
             continue
         said = entries.from_bytes(entry)
         if said.collection in collections or said.kind == OpenLedger.KIND:
-            payloads[index] = payload._replace(read=read) if payload.request else payload
+            given[index] = payload._replace(read=read) if payload.request else payload
         elif said.kind == EraseCustomer.KIND:
-            notices[index] = _notice(session, request, collections)
+            notices[index] = _notice(session, kept.request, collections)
     if collections is not None:
-        return Page(first, after, payloads, collections, notices)
+        return Page(first, after, given, collections, notices)
     told = {
         index: payload if payload.request is not None else payload._replace(rows=_rows(session, index, payload.effects))
-        for index, payload in payloads.items()
+        for index, payload in given.items()
     }
     return Page(first, after, told)
 

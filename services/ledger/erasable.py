@@ -16,9 +16,9 @@ from contracts import accounts, commands, state
 from contracts.commands import BY_KIND, ClaimUnit, CloseAccount, DeclareLost, LeaveUnit, Request
 from contracts.departure import PERSONAL
 from contracts.state import Holdings, Row, Unit
-from services.ledger import entries
+from services.ledger import entries, payloads
 from services.ledger.client import Erasable
-from services.ledger.tables import ENTRIES, PACKS, PAYLOADS, POSTINGS, STATE, SUBJECTS
+from services.ledger.tables import ENTRIES, PACKS, POSTINGS, STATE, SUBJECTS
 
 KEYS_MAX: Final = 500
 _NAMES_A_CUSTOMER: Final = {
@@ -111,13 +111,10 @@ def _messages(session: Session, span: _Held) -> Iterator[int]:
 
 def _entries(session: Session, indexes: Sequence[int]) -> Iterator[_Entry]:
     for part in _parts(indexes):
-        query = (
-            select(ENTRIES.c.index, ENTRIES.c.entry, PAYLOADS.c.request)
-            .join(PAYLOADS, PAYLOADS.c.index == ENTRIES.c.index)
-            .where(ENTRIES.c.index.in_(part))
-            .order_by(ENTRIES.c.index)
-        )
-        for index, entry, request in session.execute(query):
+        told = payloads.read(session, part)
+        query = select(ENTRIES.c.index, ENTRIES.c.entry).where(ENTRIES.c.index.in_(part)).order_by(ENTRIES.c.index)
+        for index, entry in session.execute(query).all():
+            request = told[index].request
             yield _Entry(index, entries.from_bytes(entry).kind, commands.from_bytes(request) if request else None)
 
 

@@ -18,8 +18,9 @@ from contracts.commands import EraseCustomer
 from contracts.units import UnixSeconds
 from contracts.wire import cbor
 from services.database import reading, transaction
-from services.ledger import hashed, rows_read
+from services.ledger import hashed, payloads, rows_read
 from services.ledger.hashed import Hashed
+from services.ledger.segments import BadSegment
 from services.ledger.tables import (
     ERASURE_NOTICES,
     ERASURES,
@@ -87,8 +88,7 @@ def _asked(session: Session, index: int) -> _Asked:
     told = session.execute(notice).first()
     if told is not None:
         return _Asked(index, told[0], cbor.decode(told[1]), None)
-    request = session.scalars(select(PAYLOADS.c.request).where(PAYLOADS.c.index == index)).one()
-    command = commands.from_bytes(request).command
+    command = commands.from_bytes(payloads.read(session, [index])[index].request).command
     if not isinstance(command, EraseCustomer):
         raise TypeError(f"entry {index} erases nothing: it is a {command.KIND}")
     customer_hash = hashlib.sha256(command.customer_id.encode()).digest()
@@ -96,11 +96,16 @@ def _asked(session: Session, index: int) -> _Asked:
 
 
 def _erase(session: Session, indexes: Sequence[int], customer_id: str | None) -> None:
+    try:
+        told = payloads.read(session, indexes).values()
+        ids = [cbor.decode(payload.request)[1] for payload in told if payload.request]  # of any contract set
+        asked = REQUESTS.c.id.in_(ids)
+    except BadSegment:
+        asked = REQUESTS.c.index.in_(indexes)  # slower, and needs to read nothing that may be lost
     here = PAYLOADS.c.index.in_(indexes)
-    requests = session.scalars(select(PAYLOADS.c.request).where(here, PAYLOADS.c.request != b"")).all()
-    ids = [cbor.decode(request)[1] for request in requests]  # of any contract set
     session.execute(update(PAYLOADS).where(here).values(request=b"", request_salt=b"", result=b""))
-    session.execute(delete(REQUESTS).where(REQUESTS.c.id.in_(ids)))
+    payloads.forget_keys(session, indexes)
+    session.execute(delete(REQUESTS).where(asked))
     session.execute(delete(ROWS_READ).where(ROWS_READ.c.index.in_(indexes)))
     session.execute(delete(ROW_VERSIONS).where(ROW_VERSIONS.c.version.in_(indexes)))
     if customer_id is not None:

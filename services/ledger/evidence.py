@@ -1,15 +1,15 @@
 """Everything behind one entry, out of the tables: what it commits to, its path, and the rows that decided an award."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from sqlalchemy import select
 from sqlmodel import Session
 
 from services.contract_sets import ContractSet
-from services.ledger import entries, past, tiles
+from services.ledger import entries, past, payloads, tiles
 from services.ledger.client import Evidence, Input, Proven
-from services.ledger.tables import ENTRIES, PAYLOADS, TILES
+from services.ledger.tables import ENTRIES, TILES
 
 
 def of_entry(
@@ -24,28 +24,25 @@ def of_entry(
     """
     if not 0 <= index < size:
         return None
-    payload = PAYLOADS.c
-    told = select(payload.request, payload.request_salt, payload.result, ENTRIES.c.entry, ENTRIES.c.at_s)
-    joined = told.join(ENTRIES, ENTRIES.c.index == payload.index).where(payload.index == index)
-    request, request_salt, result, entry, at_s = session.execute(joined).one()
-    if not request:
+    payload = payloads.read(session, [index])[index]
+    if not payload.request:
         return None
+    entry, at_s = session.execute(select(ENTRIES.c.entry, ENTRIES.c.at_s).where(ENTRIES.c.index == index)).one()
     read: dict[str, tuple[int, bytes]] = {}
     contracts = contracts_of(entries.from_bytes(entry).contract_version)
     with suppress(past.Forgotten):
-        read = past.before(session, contracts_of, contracts, request, at_s=at_s, index=index).read
+        read = past.before(session, contracts_of, contracts, payload.request, at_s=at_s, index=index).read
     proven = _proven(session, {index, *(by for by, _ in read.values())}, size)
     inputs = (Input(key, value, proven[by]) for key, (by, value) in sorted(read.items()))
-    return Evidence(proven[index], request, request_salt, result, note, tuple(inputs))
+    return Evidence(proven[index], payload.request, payload.request_salt, payload.result, note, tuple(inputs))
 
 
-def _proven(session: Session, indexes: Iterable[int], size: int) -> dict[int, Proven]:
-    payload = PAYLOADS.c
-    query = select(ENTRIES.c.index, ENTRIES.c.entry, payload.effects, payload.effects_salt)
-    joined = query.join(PAYLOADS, payload.index == ENTRIES.c.index).where(ENTRIES.c.index.in_(indexes))
+def _proven(session: Session, indexes: Collection[int], size: int) -> dict[int, Proven]:
+    told = payloads.read(session, indexes)
+    query = select(ENTRIES.c.index, ENTRIES.c.entry).where(ENTRIES.c.index.in_(indexes))
     return {
-        index: Proven(index, entry, effects, salt, tuple(_path(session, index, size)))
-        for index, entry, effects, salt in session.execute(joined)
+        index: Proven(index, entry, told[index].effects, told[index].effects_salt, tuple(_path(session, index, size)))
+        for index, entry in session.execute(query)
     }
 
 

@@ -141,13 +141,13 @@ class FullAudit(LogAudit):
     # At the end
 
     def _compare_all_requests(self) -> None:
-        for row in self._stored.requests_with_payload():
+        for id, index, request in self._stored.requests_with_payload():
             try:
-                is_known = bool(row.request) and cbor.decode(row.request)[1] == row.id
+                is_known = bool(request) and cbor.decode(request)[1] == id
             except (ValueError, TypeError, LookupError):
                 continue
             if not is_known:
-                self.findings.add(row.entry_index, "requests", f"no entry answered the id {row.id.hex()}")
+                self.findings.add(index, "requests", f"no entry answered the id {id.hex()}")
 
     def _compare_state(self) -> None:
         for row in self._stored.stream(tables.STATE):

@@ -68,7 +68,7 @@ class GivenAudit(LogAudit):
             return
         if kept is None:
             disagree(index, "payloads", "the payload", "to be there", "none")
-        request, salt, effects, effects_salt, result = tuple(kept)[1:6]
+        request, salt, effects, effects_salt, result = kept
         read = page.rows_read.get(index)
         payload = Payload(request or None, salt or None, effects, effects_salt, result or None, read=read)
         legs = self._legs(index, entry, payload)

@@ -5,11 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from services.ledger import hashed, tables, tiles
+from services.ledger import hashed, segments, tables, tiles
 from services.ledger.findings import Findings
 from services.ledger.hashed import Hashed
 from services.ledger.merkle import leaf_hash
 from services.ledger.notes import KeyType, VerifierKey
+from services.ledger.segments import BadSegment
 from services.ledger.stored import Page, Stored
 from services.ledger.tree_audit import (
     GrowingTiles,
@@ -44,10 +45,13 @@ class LogAudit(ABC):
         self._log_key: VerifierKey | None = None
         self._tiles = GrowingTiles()
         self._can_execute = True
+        self._lost: list[range] = []
+        """Entries whose segment cannot be read."""
 
     def walk(self, on_progress: OnProgress) -> None:
         """Compare page by page, then what only the end of the log says."""
         self._size = self._stored.size()
+        self._compare_segments()
         for first in range(0, self._size, PAGE_ENTRIES):
             after = min(first + PAGE_ENTRIES, self._size)
             if not self._compare(self._stored.page(first, after), first, after):
@@ -77,6 +81,21 @@ class LogAudit(ABC):
     def _compare_rest(self) -> None:
         """Compare what needs no execution."""
 
+    def _compare_segments(self) -> None:
+        """Is every segment there, and what its name says?"""
+        before = 0
+        for row in self._stored.segments():
+            try:
+                segments.check(self._stored.segments_folder(), row.sha256)
+            except BadSegment as error:
+                self.findings.add(row.first, "segments", str(error))
+                self._lost.append(range(row.first, row.after))
+            if not before <= row.first < row.after <= self._size:
+                self.findings.add(row.first, "segments", f"it cannot hold entries {row.first} to {row.after}")
+            before = row.after
+            if self._stored.payloads_twice(row.first, row.after):
+                self.findings.add(row.first, "payloads", "the segment of these entries has them, too")
+
     # The tree
 
     def _compare(self, page: Page, first: int, after: int) -> bool:
@@ -87,6 +106,8 @@ class LogAudit(ABC):
             if entry_row is None:
                 self.findings.add(index, "entries", "the entry is missing")
                 return False
+            # Of a lost segment the finding says it all; what comes after it cannot be executed.
+            self._can_execute = self._can_execute and not any(index in lost for lost in self._lost)
             if self._can_execute:
                 self._execute(page, index)
             leaves.append(leaf_hash(entry_row.entry))

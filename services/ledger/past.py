@@ -18,9 +18,9 @@ from contracts.programmes import Programme
 from contracts.state import Decided, Meter, Row
 from contracts.units import UnixSeconds
 from services.contract_sets import ContractSet
-from services.ledger import entries
+from services.ledger import entries, payloads
 from services.ledger.store import pack_place
-from services.ledger.tables import ENTRIES, PACKS, PAYLOADS, ROW_VERSIONS
+from services.ledger.tables import ENTRIES, PACKS, ROW_VERSIONS
 
 ContractsOf: TypeAlias = Callable[[bytes], ContractSet]
 """The contract set of a version."""
@@ -166,10 +166,11 @@ def _packs_between(
 ) -> Iterator[tuple[int, UnixSeconds, bytes, bytes]]:
     """The entries of the unit's packs with these numbers, in order: index, time, entry and request."""
     query = (
-        select(PACKS.c.index, ENTRIES.c.at_s, ENTRIES.c.entry, PAYLOADS.c.request)
-        .join(PAYLOADS, PAYLOADS.c.index == PACKS.c.index)
+        select(PACKS.c.index, ENTRIES.c.at_s, ENTRIES.c.entry)
         .join(ENTRIES, ENTRIES.c.index == PACKS.c.index)
         .where(PACKS.c.device_id == device_id, PACKS.c.seq > after_seq, PACKS.c.seq <= to_seq)
         .order_by(PACKS.c.seq)
     )
-    return ((index, at_s, entry, request) for index, at_s, entry, request in session.execute(query))
+    found = session.execute(query).all()
+    told = payloads.read(session, [index for index, _, _ in found])
+    return ((index, at_s, entry, told[index].request) for index, at_s, entry in found)

@@ -19,12 +19,12 @@ from contracts.wire.packs import INTERVALS_MAX
 from services import database
 from services.contract_sets import CarriedSets, parameters_of
 from services.database import DatabaseUnavailable
-from services.ledger import answers, checkpoints, entries, erasable, evidence, proofs, tiles, trial_balance
+from services.ledger import answers, checkpoints, entries, erasable, evidence, payloads, proofs, tiles, trial_balance
 from services.ledger.client import Erasable, Evidence, Head, LedgerUnavailable, PackEvidence, Recorded
 from services.ledger.merkle import HASH_BYTES
 from services.ledger.store import PACK_PREFIX, pack_place
 from services.ledger.stored import moment
-from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, GIVEN, PACKS, PAYLOADS, POSTINGS, STATE, TILES
+from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, GIVEN, PACKS, POSTINGS, STATE, TILES
 
 KEYS_MAX: Final = 500
 """Keys in one statement."""
@@ -148,11 +148,11 @@ class Queries:
                 (seq, index if again_at is None else again_at, start_s, end_s)
                 for seq, index, again_at, start_s, end_s in session.execute(query)
             ]
-            requests = _requests(session, [index for _, index, _, _ in found])
+            told = payloads.read(session, [index for _, index, _, _ in found])
         return [
-            PackEvidence(device_id, seq, index, start_s, end_s, _message(requests[index]))
+            PackEvidence(device_id, seq, index, start_s, end_s, _message(told[index].request))
             for seq, index, start_s, end_s in found
-            if requests[index]  # else it is erased
+            if told[index].request  # else it is erased
         ]
 
     def _pack_span_s_max(self) -> Seconds:
@@ -316,13 +316,13 @@ def _recorded(session: Session, indexes: Sequence[int]) -> list[Recorded]:
     in_order = legs.where(POSTINGS.c.index.in_(indexes)).order_by(POSTINGS.c.index, POSTINGS.c.leg)
     for index, *posting in session.execute(in_order):
         postings[index].append(Posting(*posting))
-    query = (
-        select(ENTRIES.c.index, ENTRIES.c.at_s, ENTRIES.c.entry, PAYLOADS.c.request, PAYLOADS.c.result)
-        .join(PAYLOADS, PAYLOADS.c.index == ENTRIES.c.index)
-        .where(ENTRIES.c.index.in_(indexes))
-    )
+    told = payloads.read(session, indexes)
+    query = select(ENTRIES.c.index, ENTRIES.c.at_s, ENTRIES.c.entry).where(ENTRIES.c.index.in_(indexes))
     found = {}
-    for index, at_s, entry, request, result in session.execute(query):
+    for index, at_s, entry in session.execute(query):
+        if index not in told:
+            continue
+        request, result = told[index].request, told[index].result
         if not request:  # erased: what it was about is known to nobody, what it moved to everybody who may see it
             kind = entries.from_bytes(entry).kind
             found[index] = Recorded(index, at_s, kind, {"kind": kind}, tuple(postings[index]), {})
@@ -340,15 +340,6 @@ def _said(request: bytes) -> dict[str, Any]:
     except (ValueError, TypeError):
         return {"kind": cbor.decode(request)[0]}
     return {"kind": command.KIND} | {field.name: getattr(command, field.name) for field in fields(command)}
-
-
-def _requests(session: Session, indexes: Sequence[int]) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    for start in range(0, len(indexes), KEYS_MAX):
-        wanted = PAYLOADS.c.index.in_(indexes[start : start + KEYS_MAX])
-        query = select(PAYLOADS.c.index, PAYLOADS.c.request).where(wanted)
-        found.update((index, request) for index, request in session.execute(query))
-    return found
 
 
 def _message(request: bytes) -> bytes:

@@ -11,13 +11,15 @@ from contracts.state import Row
 from contracts.units import UnixSeconds
 from services import contract_sets
 from services.contract_sets import ContractSet
-from services.ledger import answers, entries, hashed, tiles
+from services.database import reading
+from services.ledger import answers, entries, hashed, payloads, tiles
 from services.ledger.answers import Known
-from services.ledger.client import Accepted
+from services.ledger.client import Accepted, Failed
 from services.ledger.connection import connect
 from services.ledger.entries import Entry
 from services.ledger.hashed import Hashed
 from services.ledger.lease import KeepWaiting, Lease
+from services.ledger.segments import BadSegment
 from services.ledger.tables import (
     CHECKPOINTS,
     ENTRIES,
@@ -92,6 +94,7 @@ class Store:
 
     def __init__(self, engine: Engine, contracts: ContractSet) -> None:
         self.contracts = contracts
+        self._engine = engine
         self._connection = connect(engine, upserted=(STATE, PACKS, TILES, GIVEN))
         try:
             self._reading = connect(engine, upserted=())
@@ -171,10 +174,30 @@ class Store:
             id: Known(digest, answers.declined(reason, facts)) for id, digest, reason, facts in self._declined(ids)
         }
         if found:
-            accepted = self._reading.select(_ACCEPTED, [index for _, _, index in found.values()])
-            results = {index: Accepted(index, at_s, answers.result_of(result)) for index, at_s, result in accepted}
+            results = self._accepted([index for _, _, index in found.values()])
             known |= {id: Known(digest, results[index]) for id, digest, index in found.values()}
         return known
+
+    def _accepted(self, indexes: Sequence[int]) -> dict[int, Accepted | Failed]:
+        """The answers that the entries at `indexes` were given, some of them perhaps long ago."""
+        accepted = self._reading.select(_ACCEPTED, indexes)
+        answered: dict[int, Accepted | Failed] = {
+            index: Accepted(index, at_s, answers.result_of(result)) for index, at_s, result in accepted
+        }
+        archived = [index for index in indexes if index not in answered]
+        if archived:
+            at = dict(self._reading.select('SELECT "index", at_s FROM entries WHERE "index" = {key}', archived))
+            answered |= {index: self._archived_answer(index, at[index]) for index in archived}
+        return answered
+
+    def _archived_answer(self, index: int, at_s: UnixSeconds) -> Accepted | Failed:
+        """One by one, because a segment that is lost is a reason to fail one request, and not the writer."""
+        try:
+            with reading(self._engine) as session:
+                result = payloads.read(session, [index])[index].result
+        except BadSegment as error:
+            return Failed(str(error))
+        return Accepted(index, at_s, answers.result_of(result))
 
     def _declined(self, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
         return self._reading.select("SELECT id, digest, reason, facts FROM rejections WHERE id = {key}", ids)
@@ -186,7 +209,14 @@ class Store:
 
     def rows_read(self, indexes: Sequence[int]) -> list[tuple[int, bytes | None]]:
         """Of those of the payloads that there are, what was read by the entry (None: it is erased)."""
-        return cast(list[tuple[int, bytes | None]], self._reading.select(_ROWS_READ, indexes))
+        found = cast(list[tuple[int, bytes | None]], self._reading.select(_ROWS_READ, indexes))
+        archived = set(indexes) - {index for index, _ in found}
+        if archived:
+            with reading(self._engine) as session:
+                told = list(payloads.read(session, archived))
+            read = dict(self._reading.select('SELECT "index", rows FROM rows_read WHERE "index" = {key}', told))
+            found += [(index, read.get(index)) for index in told]
+        return found
 
     def given(self) -> tuple[frozenset[str], int] | None:
         """Of which collections this copy is, and how many entries it was given; None: it is of all."""

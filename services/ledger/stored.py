@@ -5,14 +5,17 @@ Reads one moment of the database, however long it takes, and never all of a tabl
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, Select, Table, func, or_, select, tuple_
 
 from services.database import is_sqlite, translated
+from services.ledger import payloads
 from services.ledger.lease import MEMBER
+from services.ledger.segments import BadSegment, Payload
 from services.ledger.tables import (
     CHECKPOINTS,
     ENTRIES,
@@ -25,6 +28,7 @@ from services.ledger.tables import (
     REQUESTS,
     ROW_VERSIONS,
     ROWS_READ,
+    SEGMENTS,
     SUBJECTS,
     TILES,
 )
@@ -44,7 +48,7 @@ class Page:
     """What the tables hold of the entries in [first, after); checkpoints by size, the rest by index."""
 
     entries: dict[int, Row[Any]]
-    payloads: dict[int, Row[Any]]
+    payloads: dict[int, Payload]
     postings: dict[int, list[Row[Any]]]
     versions: dict[int, dict[str, bytes]]
     subjects: dict[int, set[str]]
@@ -83,13 +87,37 @@ class Stored:
         checkpoints = self._connection.execute(select(CHECKPOINTS).where(sizes > first, sizes <= after))
         return Page(
             entries={row.entry_index: row for row in self._between(ENTRIES, first, after)},
-            payloads={row.entry_index: row for row in self._between(PAYLOADS, first, after)},
+            payloads=self._payloads(first, after),
             postings=postings,
             versions=versions,
             subjects=subjects,
             rows_read={row.entry_index: row.rows for row in self._between(ROWS_READ, first, after)},
             checkpoints={row.size: row.note for row in checkpoints},
         )
+
+    def _payloads(self, first: int, after: int) -> dict[int, Payload]:
+        try:
+            return payloads.between(self._connection, first, after)
+        except BadSegment:
+            return {index: found for index in range(first, after) if (found := self._payload(index)) is not None}
+
+    def _payload(self, index: int) -> Payload | None:
+        with suppress(BadSegment):
+            return payloads.read(self._connection, [index]).get(index)
+        return None
+
+    def segments(self) -> Iterable[Row[Any]]:
+        """The catalogue of segments, in order."""
+        return self._connection.execute(select(SEGMENTS).order_by(SEGMENTS.c.first)).all()
+
+    def segments_folder(self) -> Path:
+        """Where the segments lie. Raises BadSegment."""
+        return payloads.folder_of(self._connection)
+
+    def payloads_twice(self, first: int, after: int) -> int:
+        """How many payloads in [first, after), which a segment has, table `payloads` has too."""
+        inside = (PAYLOADS.c.index >= first, PAYLOADS.c.index < after)
+        return int(self._connection.scalar(select(func.count()).select_from(PAYLOADS).where(*inside)) or 0)
 
     def requests(self, ids: Sequence[bytes]) -> dict[bytes, Row[Any]]:
         """The rows of `requests` with these ids."""
@@ -150,11 +178,13 @@ class Stored:
         statement = _all_of(table).order_by(*table.primary_key.columns)
         return self._connection.execute(statement, execution_options={"yield_per": STREAM_ROWS})
 
-    def requests_with_payload(self) -> Iterable[Row[Any]]:
-        """Every row of `requests` beside the request that its entry answered (None: no such entry)."""
-        joined = REQUESTS.outerjoin(PAYLOADS, PAYLOADS.c.index == REQUESTS.c.index)
-        statement = select(REQUESTS.c.id, REQUESTS.c.index.label(_ENTRY_INDEX), PAYLOADS.c.request).select_from(joined)
-        return self._connection.execute(statement.order_by(REQUESTS.c.id), execution_options={"yield_per": STREAM_ROWS})
+    def requests_with_payload(self) -> Iterator[tuple[bytes, int, bytes]]:
+        """Of every row of `requests` its id, the entry, and the request that this answered (empty: no such entry)."""
+        statement = select(REQUESTS.c.id, REQUESTS.c.index).order_by(REQUESTS.c.id)
+        found = self._connection.execute(statement, execution_options={"yield_per": STREAM_ROWS})
+        for rows in found.partitions():
+            told = payloads.read(self._connection, {index for _, index in rows})
+            yield from ((id, index, told[index].request if index in told else b"") for id, index in rows)
 
     def _between(self, table: Table, first: int, after: int) -> Any:
         wanted = (table.c.index >= first, table.c.index < after)

@@ -52,6 +52,31 @@ class PayloadRow(SQLModel, table=True):
     result: bytes = Field(sa_column=_bytes())
 
 
+class SegmentRow(SQLModel, table=True):
+    """A segment file (`segments`) that holds the payloads of the entries in [first, after), which `payloads` has not.
+
+    sha256  of the file, which is its name
+    """
+
+    __tablename__ = "segments"
+    first: int = Field(sa_column=_big(primary_key=True))
+    after: int = Field(sa_column=_big())
+    sha256: bytes = Field(sa_column=_bytes())
+    size_bytes: int = Field(sa_column=_big())
+    archived_s: int = Field(sa_column=_big())
+
+
+class SegmentKeyRow(SQLModel, table=True):
+    """The keys that open what may be erased of 32 payloads in segments, those of the entries from 32 n on.
+
+    An erasure writes zeros over a key: the file keeps what nobody can read any more.
+    """
+
+    __tablename__ = "segment_keys"
+    n: int = Field(sa_column=_big(primary_key=True))
+    keys: bytes = Field(sa_column=_bytes())
+
+
 class RequestRow(SQLModel, table=True):
     """Which entry answered a caller's id, and the digest of what the caller was asked."""
 
@@ -261,6 +286,8 @@ def _table(model: type[SQLModel]) -> Table:
 # The same tables for statements in columns: the ledger moves rows by the hundred and never as objects.
 ENTRIES: Final = _table(EntryRow)
 PAYLOADS: Final = _table(PayloadRow)
+SEGMENTS: Final = _table(SegmentRow)
+SEGMENT_KEYS: Final = _table(SegmentKeyRow)
 REQUESTS: Final = _table(RequestRow)
 REJECTIONS: Final = _table(RejectionRow)
 POSTINGS: Final = _table(PostingRow)

@@ -74,7 +74,7 @@ def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
         raise UnusableMember(f"SPARKS_MEMBER_COSIGN_NAME ends in {ALL} or {GIVEN}, as the member was admitted")
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database.migrate(settings.database)
-    engine = database.engine(settings.database)
+    engine = database.engine(settings.database, segments=settings.segments)
     logs = [Log(url) for url in settings.member_peers.split(",") if url]
     operator = Log(settings.member_operator_url or "")
     try:
@@ -150,7 +150,7 @@ def status(settings: Settings) -> dict[str, object]:
     """How far the copy of these settings is, read from its database, and the operator's size if it answers."""
     log_key = log_key_of(settings)
     database.require_current(settings.database)
-    engine = database.engine(settings.database)
+    engine = database.engine(settings.database, segments=settings.segments)
     try:
         queries = Queries(engine)
         operator_size = _operator_size(settings, log_key)
@@ -163,7 +163,7 @@ def status(settings: Settings) -> dict[str, object]:
 def decide(settings: Settings, clock: Clock) -> int:
     """A person has looked at what disagrees: the node tries again. Returns how many disagreements there were."""
     database.require_current(settings.database)
-    engine = database.engine(settings.database)
+    engine = database.engine(settings.database, segments=settings.segments)
     try:
         return Memory(engine).decide(now_s=clock.now_s())
     finally:

@@ -41,6 +41,7 @@ def test_every_command_teaches_with_help() -> None:
         ["serve"],
         ["broker-accounts"],
         ["ledger", "verify"],
+        ["ledger", "archive"],
         ["ledger", "backup"],
         ["ledger", "restore"],
         ["contract", "check"],
@@ -80,6 +81,8 @@ def test_contract_check_names_case_and_field_of_a_difference(tmp_path: Path) -> 
         (["ledger", "verify"], "there is no ledger in"),
         (["ledger", "backup", "kept"], "there is no ledger in"),
         (["ledger", "restore", "missing"], "missing"),
+        (["ledger", "archive", "--older-than-days", "1"], "there is no ledger in"),
+        (["ledger", "archive"], "say how old: --older-than-days, or SPARKS_ARCHIVE_DAYS"),
         (["replay", "missing.csv"], "missing.csv"),
         (["serve", "nothing"], "there is no service nothing"),
         (["serve", "gateway"], "SPARKS_LEDGER_URL"),
@@ -143,6 +146,16 @@ def test_ledger_verify_says_what_it_found(tmp_path: Path) -> None:
     assert json.loads(sound.stdout.splitlines()[-1])["verified"] is True
     assert broken.exit_code == 1
     assert "entry 0" in broken.stderr
+
+
+def test_a_ledger_whose_payloads_are_young_has_nothing_to_archive(tmp_path: Path) -> None:
+    with Platform(Settings(data_dir=tmp_path / "data", http_port=0, mqtt_port=0), SystemClock()):
+        done = CliRunner().invoke(app, ["ledger", "archive", "--older-than-days", "30", "--json"])
+
+    assert done.exit_code == 0, done.output
+    nothing = {"segments": 0, "entries": 0, "bytes_in": 0, "bytes_out": 0}
+    assert json.loads(done.stdout.splitlines()[-1]) == nothing
+    assert (tmp_path / "data" / "segments").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_ledger_is_backed_up_with_its_keys_and_restored_elsewhere(

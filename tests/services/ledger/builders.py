@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -167,11 +168,18 @@ def accept(ledger: Ledger, requests: Sequence[Request]) -> list[Accepted]:
 
 
 @contextmanager
-def running(url: str, *, clock: SimulatedClock | None = None, migrate: bool = True, **options: Any) -> Iterator[Books]:
+def running(
+    url: str,
+    *,
+    clock: SimulatedClock | None = None,
+    migrate: bool = True,
+    segments: Path | None = None,
+    **options: Any,
+) -> Iterator[Books]:
     """A ledger over the database at `url`, stopped in good order at the end."""
     if migrate:
         database.migrate(url)
-    engine = database.engine(url)
+    engine = database.engine(url, segments=segments)
     clock = clock or SimulatedClock(NOON_S)
     writer = Writer(engine, IDENTITY, clock, **options)
     queries = Queries(engine)
