@@ -4,15 +4,13 @@ It holds the lease (`lease`): every transaction checks the epoch. Whoever waits 
 a lock: on PostgreSQL an advisory lock of the holder's session, on SQLite a lock on a file beside the database.
 """
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import psycopg
 from sqlalchemy import Dialect, Engine, Table
@@ -21,6 +19,7 @@ from sqlalchemy.dialects import postgresql
 from services.database import BUSY_S_MAX, is_sqlite, translated
 from services.ledger import lease
 from services.ledger.lease import LEASE_MS_MAX, RENEW_S, AnotherWriter, KeepWaiting, Lease, LeaseLost
+from services.ledger.lock_file import LockFile
 
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 
@@ -88,14 +87,14 @@ class SqliteConnection:
         if not database:
             raise ValueError("the ledger needs a database that is a file")
         self._lock_path = Path(f"{database}.writer")
-        self._lock: IO[str] | None = None
+        self._lock: LockFile | None = None
         self._epoch = 0
         with translated():
             self._pooled = engine.raw_connection()
         self._connection = cast(sqlite3.Connection, self._pooled.driver_connection)
 
     def take_lease(self, holder: str, keep_waiting: KeepWaiting) -> Lease:
-        while (lock := _lock_file(self._lock_path)) is None:
+        while (lock := LockFile.take(self._lock_path, is_idle=self._is_idle)) is None:
             if not keep_waiting(_FILE_WAIT_S):
                 raise AnotherWriter(f"another process writes to this ledger ({self._lock_path.name} is locked)")
         self._lock = lock
@@ -106,16 +105,35 @@ class SqliteConnection:
             ((self._epoch,),) = execute(sql.note).fetchall()
         return Lease(self._epoch, *(before or (None, 0)))
 
+    def _is_idle(self) -> bool:
+        """Is nobody inside a transaction that writes?"""
+        try:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_S_MAX * 1_000}")
+        return True
+
     def keep_lease(self) -> None:
-        # The kernel keeps the lock as long as this process lives; only a transaction need look at the epoch.
-        pass
+        if self._lock is not None and self._lock.is_due():
+            with translated():
+                self._require_epoch()
+            self._lock.touch()
+
+    def _require_epoch(self) -> None:
+        if self._connection.execute("SELECT epoch FROM lease").fetchone() != (self._epoch,):
+            raise LeaseLost(f"epoch {self._epoch} has ended: another process writes to this ledger")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         with self._begun():
             # The transaction has the database for itself: what is read here stays so until it is committed.
-            if self._connection.execute("SELECT epoch FROM lease").fetchone() != (self._epoch,):
-                raise LeaseLost(f"epoch {self._epoch} has ended: another process writes to this ledger")
+            self._require_epoch()
+            if self._lock is not None and self._lock.is_due():
+                self._lock.touch()
             yield
 
     @contextmanager
@@ -159,20 +177,6 @@ class SqliteConnection:
 def _sqlite_insert(table: Table) -> str:
     places = ", ".join("?" for _ in table.columns)
     return f"INSERT INTO {table.name} ({_names(table)}) VALUES ({places})"
-
-
-def _lock_file(path: Path) -> IO[str] | None:
-    """Open and lock a file, or None if another process has; the kernel frees it whatever ends the process."""
-    file = path.open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
-    return file
 
 
 # --- PostgreSQL ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Each writer takes the next epoch. A transaction of an older epoch finds that the
 nothing, whatever connection it still has and however long it was asleep. The lease's time is the database's clock.
 
 How long somebody waits for the lease is decided elsewhere: by the death of the holder's session on PostgreSQL, by a
-lock on a file beside the database on SQLite (`connection`).
+lock on a file beside the database on SQLite (`connection`, `lock_file`).
 """
 
 from collections.abc import Callable

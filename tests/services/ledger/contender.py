@@ -4,7 +4,6 @@ FATE is a signal and a moment, like `KILL:in_commit`: the process sends itself t
 Its log goes to standard output, a line each; the first line says that it serves.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -32,7 +31,8 @@ def meet(fate: str) -> None:
     commit = Store.commit
 
     def strike() -> None:
-        os.kill(os.getpid(), signal.Signals[f"SIG{name}"])
+        # To this very thread: sent to the process, another one may take it, and this one goes on for a moment.
+        signal.pthread_kill(threading.get_ident(), signal.Signals[f"SIG{name}"])
 
     def commit_fatefully(self: Store, batch: Batch) -> None:
         is_time = len(batch.entries) == history.BATCH and next(commits) == FATEFUL_COMMIT

@@ -103,10 +103,15 @@ def test_a_writer_killed_inside_a_batch_is_followed_by_the_standby(database_url,
         assert epochs(books.engine) == [(1, contender.HOLDER, 0), (2, "standby", first_of_standby)]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_writer_that_wakes_up_after_its_lease_adds_nothing_and_stands_by(postgres_url, moment):
+# Inside a commit SQLite lets nobody else write, however long the writer sleeps: another test.
+@pytest.mark.parametrize(
+    ("engine", "moment"),
+    [*(("postgres", moment) for moment in MOMENTS), ("sqlite", "before_commit"), ("sqlite", "after_commit")],
+)
+def test_a_writer_that_wakes_up_after_its_lease_adds_nothing_and_stands_by(request, engine, moment):
+    database_url: str = request.getfixturevalue(f"{engine}_url")
     batches = history_in_batches()
-    with contending(postgres_url, fate=f"STOP:{moment}") as (process, active), standing_by(postgres_url) as standby:
+    with contending(database_url, fate=f"STOP:{moment}") as (process, active), standing_by(database_url) as standby:
         books, base_url = standby
         with closing(RemoteLedger(active, base_url, token=TOKEN, answer_s_max=1)) as ledger:
             told = [outcome for batch in batches for outcome in ask_until_answered(ledger, batch)]
