@@ -143,8 +143,13 @@ def show_member(settings: Settings, *, as_json: bool) -> bool:
     """Print how far a member's copy is and what disagreed; return whether nothing did."""
     found = status(settings)
     behind = "the operator does not answer" if found["behind"] is None else f"{found['behind']} behind"
-    say(f"{found['size']} entries executed, {behind}; {found['cosigned_size']} co-signed")
     disagreements: Any = found["disagreements"]
+    words: Any = found["collections"]
+    if words is None:
+        say(f"{found['size']} entries executed, {behind}; {found['cosigned_size']} co-signed")
+    else:
+        executed = f"given: {found['executed']} entries of {' '.join(words)} executed, {found['outside']} outside"
+        say(f"{executed}; {behind}; {found['cosigned_size']} co-signed")
     for one in disagreements:
         say(f"entry {one['index']}: {one['what']}: {one['ours']} here, {one['theirs']} at {one['source']}")
     if as_json:

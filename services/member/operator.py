@@ -103,7 +103,9 @@ class Payloads:
         if answer.status_code == 409 and answer.json().get("code") == "delivery_not_signed_for":
             # A page was sent and never arrived: have it again, sign for it, go on.
             self._receipt = None
-            self._read(self._ask(int(answer.json()["first"])))
+            again = self._read(self._ask(int(answer.json()["first"])))
+            if again.first == first:
+                return again
             answer = self._ask(first)
         return self._read(answer)
 
