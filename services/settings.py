@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     member_log_key       the log's vkey, by which everything is checked; it names the origin too
     member_cosign_name   under which the member co-signs
     member_peers         base URLs of other members' nodes, with commas: to find a fork
+    member_gossip        `members`: compare with these and with the members' own URLs on the ledger; `named`: with these
     member_first_contracts  hex version of the set that the log began with, if it is not this program's
     """
 
@@ -103,6 +104,7 @@ class Settings(BaseSettings):
     member_log_key: str = ""
     member_cosign_name: str = ""
     member_peers: str = ""
+    member_gossip: Literal["members", "named"] = "members"
     member_first_contracts: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
     @property

@@ -45,7 +45,7 @@ class Members:
     def cosigners(self) -> list[Cosigner]:
         """The present members that can co-sign now, by id."""
         now_s = self._now_s()
-        found = (Cosigner(member.member_id, member.url, _cosign_keys(member, now_s)) for member in self._present())
+        found = (Cosigner(member.member_id, member.url, _cosign_keys(member, now_s)) for member in self.present())
         return [cosigner for cosigner in found if cosigner.keys]
 
     def quorum(self) -> int:
@@ -53,7 +53,8 @@ class Members:
         (membership,) = self._queries.rows([state.MEMBERSHIP_KEY])
         return membership.quorum if isinstance(membership, Membership) else 0
 
-    def _present(self) -> list[Member]:
+    def present(self) -> list[Member]:
+        """The members that are present, by id."""
         (membership,) = self._queries.rows([state.MEMBERSHIP_KEY])
         ids = membership.members if isinstance(membership, Membership) else ()
         rows = self._queries.rows([state.member_key(member_id) for member_id in ids])

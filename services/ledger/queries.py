@@ -251,6 +251,11 @@ class Queries:
             hashes = _tile(session, level, n)[: width * HASH_BYTES]
         return hashes if len(hashes) == width * HASH_BYTES else None
 
+    def row(self, level: int, n: int) -> bytes:
+        """All hashes that there are of a tile."""
+        with self._reading() as session:
+            return _tile(session, level, n)
+
     def entries(self, first: int, count: int) -> list[bytes]:
         """The public bytes of up to `count` entries from `first` on."""
         query = (

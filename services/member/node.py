@@ -1,7 +1,7 @@
-"""The running node: one thread that follows, compares and remembers; what it says of itself and of a tree."""
+"""The running node: one thread that follows and remembers; what it says of itself and of a tree."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from services.ledger.differing import Disagreed
 from services.ledger.queries import Queries, Scope
 from services.member.follower import Follower
 from services.member.memory import Memory
-from services.member.operator import Log, Unreachable
+from services.member.operator import Unreachable
 from services.member.witness import Agreement
 
 POLL_S: Final = 1.0
@@ -59,7 +59,6 @@ class Node:
         origin: str,
         operator_url: str,
         programme: str,
-        peers: Callable[[], Sequence[Log]],
         now_s: Callable[[], UnixSeconds],
         first_contracts: bytes | None = None,
         tell: Callable[[], None] = lambda: None,
@@ -74,7 +73,6 @@ class Node:
         self._queries = queries
         self._operator_url = operator_url
         self._programme = programme
-        self._peers = peers
         self._now_s = now_s
         self._first_contracts = first_contracts
         self._tell = tell
@@ -135,6 +133,19 @@ class Node:
             self._changed.wait_for(lambda: self._is_settled(said), PATIENCE_S)
         return self._agreement(said)
 
+    def refuse(self, source: str, disagreed: Disagreed) -> None:
+        """Remember what `source` showed, and go no further."""
+        found = disagreed.difference
+        self.memory.note(found, source=source, seen_s=self._now_s())
+        log.error(
+            "member_refuses",
+            index=found.index,
+            what=found.what,
+            ours=found.ours,
+            theirs=found.theirs,
+            source=source,
+        )
+
     def round(self) -> None:
         """Wait until the thread has been once through everything that was there when this was called."""
         with self._changed:
@@ -193,8 +204,6 @@ class Node:
                 self._try(self._operator_url, partial(self._follow, copy, note))
             self._try(self._operator_url, partial(self._follow_and_look_again, copy))
         self._try(self._operator_url, self._tell)
-        for peer in self._peers():
-            self._try(peer.base_url, partial(self._follower.compare, copy, peer))
 
     def _follow_and_look_again(self, copy: Copy) -> None:
         self._follow(copy, None)
@@ -217,15 +226,6 @@ class Node:
         try:
             step()
         except Disagreed as disagreed:
-            found = disagreed.difference
-            self.memory.note(found, source=source, seen_s=self._now_s())
-            log.error(
-                "member_refuses",
-                index=found.index,
-                what=found.what,
-                ours=found.ours,
-                theirs=found.theirs,
-                source=source,
-            )
+            self.refuse(source, disagreed)
         except Unreachable as error:
             log.warning("member_waits", error=str(error))

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 import httpx
@@ -16,6 +17,8 @@ from services.ledger.merkle import HASH_BYTES
 from services.ledger.tiles import TILE_HEIGHT, TILE_WIDTH
 
 TIMEOUT_S: Final = 10
+ANSWER_S_MAX: Final = 60
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class Unreachable(Exception):
@@ -25,9 +28,10 @@ class Unreachable(Exception):
 class Log:
     """A log's public files below `base_url`; nothing is checked here but form."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        """`timeout_s` is for each step of an answer; all of it may take `ANSWER_S_MAX`. Redirects are not followed."""
         self.base_url: Final = base_url.rstrip("/")
-        self._client = httpx.Client(base_url=self.base_url, timeout=TIMEOUT_S)
+        self._client = httpx.Client(base_url=self.base_url, timeout=timeout_s)
 
     def close(self) -> None:
         """Give up the connections."""
@@ -36,12 +40,22 @@ class Log:
     def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
         """Any answer but a failure of the server. Raises Unreachable."""
         try:
-            answer = self._client.get(path, headers=headers)
+            with self._client.stream("GET", path, headers=headers) as coming:
+                body = self._body(path, coming)
         except httpx.HTTPError as error:
             raise Unreachable(f"{self.base_url}{path}: {error!r}") from error
-        if answer.status_code >= 500:
-            raise Unreachable(f"{self.base_url}{path}: HTTP {answer.status_code}")
-        return answer
+        if coming.status_code >= 500:
+            raise Unreachable(f"{self.base_url}{path}: HTTP {coming.status_code}")
+        return httpx.Response(coming.status_code, headers=coming.headers, content=body, request=coming.request)
+
+    def _body(self, path: str, coming: httpx.Response) -> bytes:
+        """All of an answer, unless it is too long or takes too long."""
+        body, give_up_at = bytearray(), monotonic() + ANSWER_S_MAX
+        for chunk in coming.iter_bytes():
+            body += chunk
+            if len(body) > ANSWER_BYTES_MAX or monotonic() > give_up_at:
+                raise Unreachable(f"{self.base_url}{path}: the answer does not end")
+        return bytes(body)
 
     def put(self, path: str, body: dict[str, str]) -> None:
         """Raises Unreachable unless it was taken."""

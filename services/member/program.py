@@ -26,6 +26,7 @@ from services.ledger.queries import Queries
 from services.member.app import NodeMetrics, member_router, shown
 from services.member.erasures import Receipts
 from services.member.follower import Follower
+from services.member.gossip import Gossip, urls_of
 from services.member.memory import Memory
 from services.member.node import Node
 from services.member.operator import Credentials, Log, Payloads, Unreachable
@@ -48,6 +49,7 @@ class Parts:
     """A node and its HTTP face."""
 
     node: Node
+    gossip: Gossip
     app: FastAPI
 
 
@@ -75,32 +77,23 @@ def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database.migrate(settings.database)
     engine = database.engine(settings.database, segments=settings.segments)
-    logs = [Log(url) for url in settings.member_peers.split(",") if url]
     operator = Log(settings.member_operator_url or "")
     try:
-        built = _parts(settings, clock, engine, log_key, logs=[operator, *logs])
+        built = _parts(settings, clock, engine, log_key, operator)
         built.node.start()
+        built.gossip.start()
         try:
             yield built
         finally:
+            built.gossip.stop()
             built.node.stop()
     finally:
-        for log in (operator, *logs):
-            log.close()
+        operator.close()
         engine.dispose()
 
 
-def _parts(
-    settings: Settings,
-    clock: Clock,
-    engine: Engine,
-    log_key: VerifierKey,
-    *,
-    logs: list[Log],
-) -> Parts:
-    """`logs` are the operator's and then those of other members."""
+def _parts(settings: Settings, clock: Clock, engine: Engine, log_key: VerifierKey, operator: Log) -> Parts:
     origin, keys = log_key.name, Keys(settings.keys_dir)
-    operator, *peers = logs
     credentials = Credentials(origin=origin, member_id=settings.member_id, seed=keys.seed(Use.GOVERN))
     queries = Queries(engine)
     is_given = settings.member_cosign_name.endswith(GIVEN)
@@ -111,7 +104,6 @@ def _parts(
         origin=origin,
         operator_url=operator.base_url,
         programme=PROGRAMME,
-        peers=lambda: peers,
         now_s=clock.now_s,
         copyist=GivenCopyist if is_given else Copyist,
         is_entitled=partial(is_entitled, queries, settings.member_id, clock),
@@ -126,6 +118,18 @@ def _parts(
         now_s=clock.now_s,
         agreement=node.agreement,
     )
+    gossip = Gossip(
+        queries,
+        log_key,
+        urls=partial(
+            urls_of,
+            Members(queries, clock.now_s),
+            named=[url for url in settings.member_peers.split(",") if url],
+            own_id=settings.member_id,
+            asks_members=settings.member_gossip == "members",
+        ),
+        refuse=node.refuse,
+    )
     registry = CollectorRegistry()
     NodeMetrics(registry, node)
     app = FastAPI(title="Sparks: a member's copy", version="1", redirect_slashes=False)
@@ -136,7 +140,7 @@ def _parts(
     app.include_router(member_router(node, witness, origin))
     app.include_router(log_router(queries, log_key))
     count_requests(app, registry=registry)
-    return Parts(node, app)
+    return Parts(node, gossip, app)
 
 
 def is_entitled(queries: Queries, member_id: str, clock: Clock) -> bool:

@@ -31,6 +31,7 @@ from services.ledger.verify import Report, verify
 from services.member.app import member_router
 from services.member.erasures import Receipts
 from services.member.follower import Follower
+from services.member.gossip import Gossip, urls_of
 from services.member.node import Node
 from services.member.operator import Credentials, Log, Payloads
 from services.member.program import is_entitled
@@ -117,10 +118,12 @@ class MemberNode:
 
     engine: Engine
     node: Node
+    gossip: Gossip
     url: str = ""
 
     def round(self) -> None:
         self.node.round()
+        self.gossip.round()
 
     def verify(self) -> Report:
         return verify(self.engine, LOG_KEY.public_key, lambda done, total: None)
@@ -142,16 +145,18 @@ def member(
     seed: bytes = SEED,
     tells: bool = False,
     is_given: bool = False,
+    asks_members: bool = False,
 ) -> Iterator[MemberNode]:
     """A node over the database at `url`, served, from its start to its end in good order.
 
     tells     it says so to the operator when it has erased
     is_given  its copy is of some collections
+    asks_members  it compares with the members on the ledger, besides `peers`
     """
     database.migrate(url)
     engine = database.engine(url)
     clock = SimulatedClock(builders.NOON_S)
-    log, logs = Log(operator_url), [Log(peer) for peer in peers]
+    log = Log(operator_url)
     credentials = Credentials(origin=ORIGIN, member_id=who, seed=seed)
     payloads = Payloads(log, credentials, clock.now_s)
     receipts = Receipts(engine, log, credentials, backup_days=7)
@@ -163,7 +168,6 @@ def member(
         origin=ORIGIN,
         operator_url=operator_url,
         programme="ontario",
-        peers=lambda: logs,
         now_s=clock.now_s,
         tell=receipts.tell if tells else lambda: None,
         copyist=GivenCopyist if is_given else Copyist,
@@ -178,15 +182,25 @@ def member(
         now_s=clock.now_s,
         agreement=node.agreement,
     )
-    running = MemberNode(engine, node)
+    members = Members(queries, clock.now_s)
+    gossip = Gossip(
+        queries,
+        LOG_KEY,
+        urls=lambda: urls_of(members, named=peers, own_id=who, asks_members=asks_members),
+        refuse=node.refuse,
+        round_s=0.05,
+        timeout_s=2,
+    )
+    running = MemberNode(engine, node, gossip)
     try:
         node.start()
+        gossip.start()
         with serving_routers(member_router(node, witness, ORIGIN), log_router(queries, LOG_KEY)) as running.url:
             yield running
     finally:
+        gossip.stop()
         node.stop()
-        for one in (log, *logs):
-            one.close()
+        log.close()
         engine.dispose()
 
 

@@ -9,6 +9,7 @@ import pytest
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
+from contracts import programmes
 from contracts.approvals import approve_bytes
 from contracts.governed import ChangeMember
 from contracts.wire import signatures
@@ -24,6 +25,7 @@ from tests.services.member import stage
 from tests.services.member.stage import NETWORK_SEED, ORIGIN, SEED, Proxy, operator
 
 ANN = "customer-1"
+ROLES = ("network", "retailer")
 
 
 @pytest.fixture
@@ -70,8 +72,7 @@ def test_after_a_change_of_role_a_copy_stops_and_a_new_one_goes_on(books: Books,
             (found,) = own.node.memory.standing()
             assert (found.difference.index, found.difference.ours, found.difference.theirs) == (
                 size,
-                "checkout governance",
-                "governance",
+                *(deliveries.words(frozenset(programmes.load().role_collections[role])) for role in ROLES),
             )
         with newnet(f"sqlite:///{tmp_path / 'two.db'}", url) as own:
             own.round()
