@@ -6,6 +6,7 @@ verifies the ledger asks again.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from contracts.commands import Command, DeclareLost, RecordPack
 from contracts.state import Unit
@@ -30,19 +31,31 @@ class Authentic:
     content: Pack | GapPack | BadPack
 
 
+class Check(NamedTuple):
+    """A signature that decides whether a message is its unit's (`signatures.verify`)."""
+
+    public_key: bytes
+    signed_bytes: bytes
+    signature: bytes
+
+
 def examine(sign1: Sign1, unit: Unit | None) -> Authentic | Doubt:
     """Pin a parsed message on the unit whose topic it came by, or say why that cannot be done."""
+    check = _check(sign1, unit)
+    if isinstance(check, Doubt):
+        return check
+    return Authentic(packs.read(sign1.payload)) if signatures.verify(*check) else Doubt.BAD_SIGNATURE
+
+
+def _check(sign1: Sign1, unit: Unit | None) -> Check | Doubt:
     if unit is None:
         return Doubt.UNKNOWN_DEVICE
-    content = packs.read(sign1.payload)
-    public_key = key_for(unit, kid=sign1.kid, content=content)
+    public_key = key_for(unit, kid=sign1.kid, content=packs.read(sign1.payload))
     if public_key is None:
         return Doubt.UNKNOWN_KEY
     if unit.suspended:
         return Doubt.DEVICE_SUSPENDED
-    if not cose.is_signed_by(sign1, public_key):
-        return Doubt.BAD_SIGNATURE
-    return Authentic(content)
+    return Check(public_key, sign1.signed_bytes(), sign1.signature)
 
 
 def key_for(unit: Unit, *, kid: bytes, content: Pack | GapPack | BadPack) -> bytes | None:
@@ -65,9 +78,16 @@ def key_for(unit: Unit, *, kid: bytes, content: Pack | GapPack | BadPack) -> byt
     return None
 
 
-def is_authentic(command: Command, unit: Unit | None) -> bool:
-    """Does the evidence of a command bear the signature that it needs? Commands without evidence do."""
+def check_of(command: Command, unit: Unit | None) -> Check | bool:
+    """The signature that decides whether `command` is authentic, or the answer where none does."""
     if not isinstance(command, RecordPack | DeclareLost):
         return True
     sign1 = cose.parse(command.message, content_type=cose.SENML_CBOR)
-    return isinstance(sign1, Sign1) and isinstance(examine(sign1, unit), Authentic)
+    check = _check(sign1, unit) if isinstance(sign1, Sign1) else None
+    return check if isinstance(check, Check) else False
+
+
+def is_authentic(command: Command, unit: Unit | None) -> bool:
+    """Does the evidence of a command bear the signature that it needs? Commands without evidence do."""
+    check = check_of(command, unit)
+    return signatures.verify(*check) if isinstance(check, Check) else check

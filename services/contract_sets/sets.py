@@ -47,9 +47,9 @@ class ContractSet:
     These names are the ledger's side of the agreement, and every later set keeps them:
     `execute.execute, first_reads, second_reads`, `commands.to_bytes, from_bytes`, `state.to_bytes, from_bytes, values,
     of_values, due_s` and the kinds of rows `Account, Decided, Ledger, Meter, Purchase, Queue, Unit`, `effects.Draft,
-    Effects, Rejected, to_bytes, outline, row_bytes, result_bytes`, `evidence.is_authentic`, `accounts.can_release`,
-    `programmes.parse`, `derivation.derived, PERSONAL`, `explanation.explain, STATE_READ`, `memory.Memory`,
-    `recording.content_of`.
+    Effects, Rejected, to_bytes, outline, row_bytes, result_bytes`, `evidence.check_of, is_authentic`,
+    `accounts.can_release`, `programmes.parse`, `derivation.derived, PERSONAL`, `explanation.explain, STATE_READ`,
+    `memory.Memory`, `recording.content_of`.
     A value of one set means nothing to another: between them go bytes.
     """
 
