@@ -18,11 +18,13 @@ from contracts import state
 from services import contract_sets
 from services.contract_sets import ContractSet
 from services.ledger import entries, erasing, merkle, tiles
+from services.ledger.committing import Committer, Executed
 from services.ledger.deliveries import Notice, Payload
 from services.ledger.differing import Disagreed, disagree
 from services.ledger.entries import Entry
 from services.ledger.lease import MEMBER, KeepWaiting
 from services.ledger.opening import OtherContracts, active_contracts
+from services.ledger.signature_checks import SignatureChecks
 from services.ledger.store import Batch, Store
 from services.ledger.window import Window
 
@@ -65,7 +67,9 @@ class Copy(ABC):
         self._programme = programme
         self._first_contracts = first_contracts or contract_sets.own(programme).version
         self._engine = engine
+        self._checks = SignatureChecks()
         self._store = Store(engine, contract_sets.own(programme))
+        self._committer = Committer(self._store, erase=self._erase, on_done=lambda: None)
         try:
             self._store.take_lease(MEMBER, _patience())
             last = self._store.last()
@@ -77,7 +81,7 @@ class Copy(ABC):
                 self._store.contracts = active_contracts(self._store, self._store.contracts, programme)
             self._renew_window()
         except BaseException:
-            self._store.close()
+            self.close()
             raise
 
     def _renew_window(self) -> None:
@@ -90,19 +94,24 @@ class Copy(ABC):
         return self._store.contracts
 
     def close(self) -> None:
-        """Give up the lease."""
+        """Give up the lease, once what is under way is committed."""
+        self._committer.close()
+        self._checks.close()
         self._store.close()
 
     def keep_lease(self) -> None:
         """Renew it where nothing was copied for a while. Raises LeaseLost."""
+        self.finish()
         self._store.keep_lease()
 
     def root(self, size: int) -> bytes:
         """The root of the copy's tree as it was at `size`."""
+        self.finish()
         return tiles.root(size, self._store.tile)
 
     def tile(self, level: int, n: int) -> bytes:
         """A row of the copy's own tree."""
+        self.finish()
         return self._store.tile(level, n)
 
     @abstractmethod
@@ -112,7 +121,8 @@ class Copy(ABC):
     def copy(self, sent: Sequence[Sent], checkpoint: tuple[int, bytes] | None = None) -> None:
         """Execute the entries that follow; commit them, with a checkpoint of the size that this makes.
 
-        Raises Disagreed at the first that differs, once all before it are committed.
+        The last of them are committed while the next are executed: `finish` waits for that. Raises Disagreed at the
+        first that differs, once all before it are committed.
         """
         read: list[Read] = []
         difference = None
@@ -150,7 +160,14 @@ class Copy(ABC):
             raise
         self._commit(batch, checkpoint if difference is None else None)
         if difference is not None:
+            self.finish()
             raise difference
+
+    def finish(self) -> None:
+        """Wait until all that was executed is committed."""
+        done = self._committer.finish()
+        if done is not None:
+            self._window.committed()
 
     # What copies do differently
 
@@ -184,6 +201,7 @@ class Copy(ABC):
         self._renew_window()
 
     def _activate(self) -> None:
+        self.finish()
         try:
             self._store.contracts = active_contracts(self._store, self._contracts, self._programme)
         except OtherContracts as error:
@@ -223,11 +241,11 @@ class Copy(ABC):
         if not batch.entries and not batch.checkpoints:
             self._window.forget()
             return
-        self._store.commit(batch)
+        self.finish()
         self._window.hand_over()
-        self._window.committed()
+        self._committer.hand_over(Executed((), (), batch, {}, None))
         if batch.erasures:
-            erasing.finish(self._engine, self._window.at_s)
+            self.finish()
             self._window.forget()
         self._frontier = {
             tile.level: grown.get((tile.level, tile.full_tiles)) or self._frontier[tile.level]
@@ -235,6 +253,9 @@ class Copy(ABC):
             if tile.partial_width
         }
         self.size, self._at_s = size, self._window.at_s if batch.entries else self._at_s
+
+    def _erase(self) -> None:
+        erasing.finish(self._engine, self._window.at_s)
 
 
 def _entry(index: int, leaf: bytes) -> Entry:

@@ -6,6 +6,7 @@ from typing import Any
 
 from contracts import state
 from contracts.commands import EraseCustomer
+from contracts.evidence import Check
 from services.ledger import executing, hashed, rows_read
 from services.ledger.copies import Copy, Read
 from services.ledger.deliveries import Payload, words
@@ -58,6 +59,18 @@ class Copyist(Copy):
         for request in asked:
             with suppress(UnknownRow):
                 window.fetch(execute.second_reads(window, request.command))
+        self._checks.begin([check for request in asked if (check := self._check_of(request.command)) is not None])
+
+    def _check_of(self, command: Any) -> Check | None:
+        """The signature that the command needs as the state stands now; what it needs in its turn is asked then."""
+        with suppress(UnknownRow, *executing.FORGED):
+            check = executing.check_of(self._contracts, command, self._unit_of(command))
+            return None if isinstance(check, bool) else check
+        return None
+
+    def _unit_of(self, command: Any) -> Any:
+        device_id = getattr(command, "device_id", None)
+        return self._window.get(state.unit_key(device_id)) if isinstance(device_id, str) else None
 
     def _enter(self, batch: Batch, one: Read, request: Any) -> None:
         window, index, contracts = self._window, self._window.index, self._contracts
@@ -68,11 +81,12 @@ class Copyist(Copy):
         command = request.command
         noting = rows_read.Noting(window) if entry.collection in self._given else None
         try:
-            device_id = getattr(command, "device_id", None)
-            unit = window.get(state.unit_key(device_id)) if isinstance(device_id, str) else None
+            unit = self._unit_of(command)
             if command.KIND == EraseCustomer.KIND:
                 self._learn(command)
-            done = executing.execute(contracts, index, noting or window, command, unit=unit)
+            done = executing.execute(
+                contracts, index, noting or window, command, unit=unit, is_valid=self._checks.is_valid
+            )
         except UnknownRow:
             self._take(batch, entry, payload, request)
             return

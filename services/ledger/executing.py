@@ -3,17 +3,23 @@
 Each step raises Disagreed with the entry and both values.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from contracts.commands import OpenLedger
 from contracts.effects import Outline
+from contracts.evidence import Check
 from contracts.state import View
+from contracts.wire import signatures
 from services.contract_sets import ContractSet
 from services.ledger import entries
 from services.ledger.deliveries import Payload
 from services.ledger.differing import disagree, first_difference, shown
 from services.ledger.entries import Entry
 from services.ledger.hashed import UnknownRow
+
+FORGED: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+"""What a forged command makes a contract raise."""
 
 
 def check_version(contracts: ContractSet, index: int, entry: Entry) -> None:
@@ -45,17 +51,31 @@ def request_of(contracts: ContractSet, index: int, entry: Entry, payload: Payloa
     return request
 
 
-def execute(contracts: ContractSet, index: int, view: View, command: Any, *, unit: Any) -> Any:
+def check_of(contracts: ContractSet, command: Any, unit: Any) -> Check | bool:
+    """The signature that decides whether the command is authentic, or the answer where none does; raises FORGED."""
+    check = contracts.evidence.check_of(command, unit if isinstance(unit, contracts.state.Unit) else None)
+    # Another contract set has a type of its own.
+    return check if isinstance(check, bool) else Check(*check)
+
+
+def execute(
+    contracts: ContractSet,
+    index: int,
+    view: View,
+    command: Any,
+    *,
+    unit: Any,
+    is_valid: Callable[[Check], bool] = lambda check: signatures.verify(*check),
+) -> Any:
     """The effects of the command on `view`; `unit` is the row of the unit that it names. Raises UnknownRow too."""
     try:
-        unit = unit if isinstance(unit, contracts.state.Unit) else None
-        if not contracts.evidence.is_authentic(command, unit):
+        check = check_of(contracts, command, unit)
+        if not (check if isinstance(check, bool) else is_valid(check)):
             disagree(index, "payloads", "the unit's signature", "not valid", "recorded")
         done = contracts.execute.execute(view, command)
     except UnknownRow:
         raise
-    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-        # What a forged command makes a contract raise.
+    except FORGED as error:
         disagree(index, "payloads", "executing it raises", repr(error), "effects")
     if isinstance(done, contracts.effects.Rejected):
         disagree(index, "payloads", "the contract", f"rejects it: {done.reason}", "effects")

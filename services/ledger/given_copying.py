@@ -62,6 +62,7 @@ class GivenCopyist(Copy):
 
     def _fetch(self, run: Sequence[Read], requests: Sequence[Any]) -> None:
         """The rows seen last under the keys that are given, and the entries that are said to have written them."""
+        self.finish()  # those entries are read from the database
         self._inside = {self.size + place: self.is_inside(one.entry) for place, one in enumerate(run)}
         self._kinds = {self.size + place: one.entry.kind for place, one in enumerate(run)}
         self._about = {}

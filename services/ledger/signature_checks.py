@@ -4,10 +4,12 @@ A signature costs a third of what executing its pack does. Where a machine has a
 """
 
 import os
+import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Final
 
 from contracts.evidence import Check
@@ -33,7 +35,7 @@ class SignatureChecks:
             return
         if self._process is None:
             # Not forked: threads of this process hold locks.
-            self._process = ProcessPoolExecutor(1, get_context("spawn"))
+            self._process = ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent)
         try:
             for first in range(0, len(checks), CHUNK):
                 chunk = checks[first : first + CHUNK]
@@ -64,6 +66,19 @@ class SignatureChecks:
         if self._process is not None:
             self._process.shutdown(wait=False, cancel_futures=True)
             self._process = None
+
+
+def _end_with_parent() -> None:
+    """Ctrl-C is for the parent to act on; and where that one is killed, nobody tells."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_await_parent, daemon=True).start()
+
+
+def _await_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(0)
 
 
 def _verified(checks: Sequence[Check]) -> list[bool]:

@@ -51,6 +51,7 @@ class Follower:
             sent = [Sent(leaves.entry(index), page.payloads.get(index), page.notices.get(index)) for index in indexes]
             copy.copy(sent, (said.size, note))
             on_page(copy.size, said.size)
+        copy.finish()
         return said.size
 
     def look_again(self, copy: Copy, turn: int) -> None:
