@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -37,7 +38,13 @@ def checks() -> Iterator[SignatureChecks]:
 
 
 def others() -> set[int]:
-    return {child.pid for child in psutil.Process().children()}
+    """The processes that verify for this one (multiprocessing has one of its own besides)."""
+    found = set()
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if any("spawn_main" in word for word in child.cmdline()):
+                found.add(child.pid)
+    return found
 
 
 @pytest.mark.parametrize("count", [10, AHEAD_MIN + 30])
@@ -56,7 +63,7 @@ def test_what_was_not_begun_is_verified_all_the_same(checks: SignatureChecks):
 def test_few_signatures_start_no_process(checks: SignatureChecks):
     before = others()
     checks.begin(some(AHEAD_MIN - 1, wrong=-1))
-    assert others() == before
+    assert others() <= before
 
 
 def test_a_process_that_is_killed_leaves_every_answer_right(checks: SignatureChecks):
@@ -87,7 +94,8 @@ def begin_and_wait() -> None:
     asked = some(AHEAD_MIN, wrong=-1)
     checks.begin(asked)
     assert checks.is_valid(asked[0])
-    print(*others(), flush=True)
+    sys.stdout.write(" ".join(map(str, others())) + "\n")
+    sys.stdout.flush()
     signal.pause()
 
 
