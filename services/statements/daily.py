@@ -12,6 +12,8 @@ from services.problems import Problem
 from services.statements.publishing import Publishing
 
 LOOK_S: Final = 60.0
+STOP_S_MAX: Final = 10.0
+"""A tree over a million balances takes longer; it is begun again from its seed."""
 
 log = structlog.get_logger()
 
@@ -23,7 +25,7 @@ class Daily:
         self._publishing = publishing
         self._done: LocalDay | None = None
         self._is_stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="statements")
+        self._thread = threading.Thread(target=self._run, name="statements", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -32,7 +34,7 @@ class Daily:
     def stop(self) -> None:
         """End; what is cut off is gone on with at the next start."""
         self._is_stopping.set()
-        self._thread.join()
+        self._thread.join(STOP_S_MAX)
 
     def look(self) -> None:
         """Publish yesterday's statement unless it is. Raises Problem, LedgerUnavailable, DatabaseUnavailable."""

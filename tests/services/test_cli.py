@@ -46,6 +46,9 @@ def test_every_command_teaches_with_help() -> None:
         ["ledger", "restore"],
         ["contract", "check"],
         ["receipt", "verify"],
+        ["statement", "publish"],
+        ["statement", "show"],
+        ["statement", "verify"],
     ):
         done = CliRunner().invoke(app, [*words, "--help"])
         assert done.exit_code == 0

@@ -43,6 +43,8 @@ def test_a_day_of_four_homes_ends_with_a_summary_that_adds_up(tmp_path: Path) ->
     spent = purchase["capture"]["micro_sparks"] - purchase["refund"]["refunded_micro_sparks"]
     assert purchase["before"]["balance_micro_sparks"] - purchase["after"]["balance_micro_sparks"] == spent > 0
     assert purchase["hold"]["status"] == "authorized"
+    (told,) = summary["statements"]
+    assert (told["date"], told["outstanding_micro_sparks"]) == ("2026-07-07", told["issued_micro_sparks"])
     assert summary["ledger"]["verified"] is True
 
 

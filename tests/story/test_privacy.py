@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import httpx
@@ -11,11 +12,14 @@ import pytest
 from sqlalchemy import select
 
 from contracts import accounts
+from contracts.units import DAY_S
 from services.clock import SimulatedClock
 from services.database import reading
 from services.ledger.tables import ENTRIES, PAYLOADS
 from services.rehearsal import Rehearsal
 from services.settings import Settings
+from services.statements import shelf
+from services.statements.days import day_of
 from tests.story.journey import Person, measure_earn_and_pay
 
 MONDAY_NOON_S = 1_783_353_600
@@ -61,6 +65,21 @@ def public_log(base_url: str) -> list[bytes]:
     return [checkpoint, *(answer.content for answer in served), *proofs]
 
 
+def a_statement_with(platform: Rehearsal, customer_id: str) -> dict[str, bytes]:
+    """Publish the statement of the day before; what tells whose leaves a customer's are."""
+    platform.simulated_clock.advance_to(MONDAY_NOON_S + DAY_S)
+    with closing(platform.operator()) as operator:
+        operator.publish_statement("2026-07-06")
+    leaves = shelf.leaves_of(platform.engine, day_of(date(2026, 7, 6)), accounts.customer(customer_id))
+    assert leaves is not None
+    return {"key of the leaves": leaves.key, "places of the leaves": leaves.places}
+
+
+def statements_of(base_url: str) -> list[bytes]:
+    """All that anybody may read of the statements."""
+    return [httpx.get(f"{base_url}/v1/statements{path}").content for path in ("", "/2026-07-06")]
+
+
 def test_what_a_person_said_is_only_with_the_person_and_gone_when_they_leave(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +111,12 @@ def test_what_a_person_said_is_only_with_the_person_and_gone_when_they_leave(
         assert found(secrets, *files(folder)) == set()
         assert found(personal, *files(folder)) == {"email", "name", "postal_code"}  # what the person's own row says
 
+        leaves = a_statement_with(platform, customer_id)
+        assert found(leaves, *files(folder)) == {"key of the leaves", "places of the leaves"}
+        assert found({"pseudonym": customer_id.encode()}, *everywhere_public, *statements_of(base_url)) == set()
+        token = httpx.post(f"{base_url}/v1/sessions", json=session).json()["access_token"]
+        me = {"Authorization": f"Bearer {token}"}
+
         left = httpx.delete(f"{base_url}/v1/me", headers=me)
         assert left.status_code == 200, left.text
         again = httpx.get(f"{base_url}/v1/erasures/{left.json()['erasure_id']}").json()
@@ -100,7 +125,9 @@ def test_what_a_person_said_is_only_with_the_person_and_gone_when_they_leave(
         assert platform.ledger.entries_of([accounts.customer(customer_id)])[0].postings
 
         hashed = {"hash of the e-mail": hashlib.sha256(f"email\0{MARIE.email}".encode()).hexdigest().encode()}
-        assert found(personal | secrets | readings | hashed, *files(folder)) == set()
+        assert found(personal | secrets | readings | hashed | leaves, *files(folder)) == set()
+        with closing(platform.operator()) as operator:
+            assert operator.publish_statement("2026-07-06")["outstanding_micro_sparks"] > 0
         everywhere_public = [*public_log(base_url), httpx.get(f"{base_url}/metrics").content]
         assert found(personal | secrets | readings, *everywhere_public) == set()
 

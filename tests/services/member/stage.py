@@ -44,8 +44,10 @@ ORIGIN = builders.IDENTITY.origin
 SEED = hashlib.sha256(b"a member").digest()
 ACCESS = Access("auditor", (signatures.public_key_of(SEED),), None)
 NETWORK_SEED = hashlib.sha256(b"a network").digest()
-NETWORK = Access("interac", (signatures.public_key_of(NETWORK_SEED),), frozenset({"checkout", "governance"}))
-"""A member that is given what happens at tills."""
+NETWORK = Access(
+    "interac", (signatures.public_key_of(NETWORK_SEED),), frozenset({"checkout", "governance", "statements"})
+)
+"""A member that is given what happens at tills, and the statements."""
 
 NAME = "auditor.example/all"
 

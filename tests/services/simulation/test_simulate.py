@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from contracts import execute
+from contracts import execute, programmes
+from contracts.closing import CloseBooks, PublishStatement
 from services import contract_sets, simulation
 from services.simulation import DIGEST, NothingToSimulate, Span, digest_of
 from services.simulation.side import home_type_of
 from tests.services.contract_sets.second import OWN, other_parameters, other_rule
-from tests.services.ledger.builders import Books, Home, accept, fund, running
+from tests.services.ledger.builders import Books, Home, accept, fund, request, running
 from tests.services.ledger.test_activation import activation, admit_members
 
 ROOT = Path(__file__).parents[3]
@@ -52,6 +53,20 @@ def test_the_cost_of_each_rule_is_told_under_both(database_url):
         assert (found["homes"]["homes"], found["homes"]["gain"], found["homes"]["lose"]) == (2, 2, 0)
         assert found["homes"]["gained_micro_sparks"] == 24 * 100
         assert books.ledger.head().size == size
+
+
+def test_what_was_told_of_a_day_is_not_tried_again(sqlite_url):
+    """A statement tells what was: under other rates its total would not be the books'."""
+    with running(sqlite_url) as books:
+        lived(books, packs=2)
+        day = programmes.load().local_day(books.clock.now_s()) - 1
+        (closed,) = books.accept(request(CloseBooks(day)))
+        owed = closed.result["outstanding_micro_sparks"], closed.result["deferred_micro_sparks"]
+        books.accept(request(PublishStatement(day, b"r" * 32, 8, *owed)))
+
+        found = tried(books)
+
+        assert found["rejected"] == {"present": {}, "proposed": {}}
 
 
 def test_what_the_ledger_holds_now_is_what_the_present_side_comes_to(sqlite_url):
