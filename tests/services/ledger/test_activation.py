@@ -38,13 +38,20 @@ def signed(command: G, *names: str) -> Request:
 
 
 def admit_members(books: Books) -> None:
+    books.accept(*admissions())
+
+
+def admissions() -> list[Request]:
+    """What makes these three organisations members of a new ledger."""
+    asked = []
     for serial, name in enumerate(NAMES):
         role, suffix = ROLES[name]
         keys = tuple(
             a_key(name, f"{name} {use}", use=use, from_s=NOON_S, origin=IDENTITY.origin) for use in (GOVERN, COSIGN)
         )
         command = AdmitMember(serial, name, name, role, "", f"{name}.example/{suffix}", keys, ())
-        books.accept(signed(command, *NAMES[: serial + 1]))
+        asked.append(signed(command, *NAMES[: serial + 1]))
+    return asked
 
 
 def serial_of(books: Books) -> int:
