@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from contracts import execute
+from contracts.approvals import GOVERN
 from contracts.commands import Request
 from contracts.governed import ActivateContracts
 from services import contract_sets
@@ -16,6 +17,7 @@ from services.contract_sets import CarriedSets
 from services.ledger import entries
 from services.ledger.client import Accepted, LedgerUnavailable
 from services.ledger.remote import RemoteLedger
+from tests.contracts.members import a_seed
 from tests.services.contract_sets.second import other_rule
 from tests.services.ledger import contender, history
 from tests.services.ledger.builders import Books, running
@@ -59,7 +61,8 @@ def assert_same_everywhere(books: Books, told: Story, outcomes: Sequence[Accepte
     versions = [entries.from_bytes(entry).contract_version for entry in books.queries.entries(0, len(asked) + 1)]
     assert versions == [execute.version()] * (at + 1) + [VERSION] * (len(asked) - at)
     assert books.queries.sets.active().version == VERSION
-    with operator(books) as url, member(sqlite_url, url) as own:
+    seed = a_seed(f"auditor {GOVERN}")
+    with operator(books) as url, member(sqlite_url, url, seed=seed) as own:
         wait_until(lambda: own.node.status().size == len(asked) + 1)
         assert own.verify().ok
         assert own.verify().root == books.queries.head().root
