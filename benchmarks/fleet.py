@@ -38,8 +38,8 @@ def messages(fleet: list[BenchUnit], *, packs_each: int, intervals: int, start_s
     """(device id, COSE bytes): every unit's first pack, then every unit's second, and so on; made as they are asked."""
     last_hash = {unit.device_id: packs.FIRST_PREV for unit in fleet}
     for seq in range(1, packs_each + 1):
-        measured = _measured(start_s + (seq - 1) * intervals * 300, intervals)
-        for unit in fleet:
+        for number, unit in enumerate(fleet):
+            measured = _measured(start_s + (seq - 1) * intervals * 300, intervals, number)
             payload = packs.write(Pack(unit.device_id, seq, last_hash[unit.device_id], measured))
             message = cose.build(payload, content_type=cose.SENML_CBOR, seed=unit.seed)
             last_hash[unit.device_id] = packs.message_hash(message)
@@ -58,6 +58,11 @@ def sunny_hours(unit: BenchUnit, *, hours: int, start_s: int) -> list[bytes]:
     return made
 
 
-def _measured(start_s: int, count: int) -> tuple[Interval, ...]:
-    """Five-minute intervals of a home whose sun covers the load and charges the battery a little."""
-    return tuple(Interval(start_s + 300 * k, 300, 300, 120, 100, 0, 0, 80, 50) for k in range(count))
+def _measured(start_s: int, count: int, home: int) -> tuple[Interval, ...]:
+    """Five-minute intervals of a home whose sun covers the load, which differs, and charges the battery a little."""
+    starts = [start_s + 300 * k for k in range(count)]
+    loads_wh = [50 + (at_s // 300 * 37 + home * 53) % 120 for at_s in starts]
+    return tuple(
+        Interval(at_s, 300, 300, load_wh, 100, 0, 0, 200 - load_wh, load_wh % 100)
+        for at_s, load_wh in zip(starts, loads_wh, strict=True)
+    )

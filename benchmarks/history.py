@@ -16,7 +16,7 @@ from benchmarks.watch import MB
 from contracts import state
 from contracts.state import Decided
 from services import contract_sets
-from services.ledger import checkpoints, entries, merkle, tiles
+from services.ledger import checkpoints, entries, merkle, partitions, tiles
 from services.ledger.checkpoints import Checkpoint
 from services.ledger.entries import SALT_BYTES, Entry
 from services.ledger.store import Batch, Store, Written
@@ -116,6 +116,7 @@ class History:
             size, at_s = last.index + 1, last.entry.at_s
             while size < entries_until:
                 wanted = -(-(entries_until - size) // len(self._life.models))
+                partitions.make_ahead(self._engine, size)
                 batch = self._batch(store, size, at_s, min(HOMES_AT_ONCE, wanted))
                 store.commit(batch)
                 size += len(batch.entries)

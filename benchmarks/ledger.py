@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from benchmarks import fleet, history
+from benchmarks import archive, fleet, history
 from benchmarks.history import History, Life
 from benchmarks.passage import start_s
 from benchmarks.servers import postgres
@@ -70,6 +70,8 @@ def bench(*, units: int, packs_each: int, on_progress: Progress) -> dict[str, An
         if not report.ok:
             raise StandFailed(f"the log does not verify: {report.findings[0]}")
         figures["reexecute_per_s"] = round(report.size / (time.perf_counter() - began_s))
+        now_s = SystemClock().now_s()
+        figures |= archive.measured(url, report.size, now_s, lambda done, total: on_progress("archiving", done, total))
     return figures
 
 

@@ -194,7 +194,7 @@ class Platform(AbstractContextManager["Platform"]):
         self._checks["clock"] = lambda: not writer.is_clock_adrift()
         queries = queries_of(self.engine)
         self._start_collecting(queries, writer)
-        self._start_archiving(writer)
+        self._start_archiving(queries, writer)
         self._own_ledger = self._ledger_of(writer, queries)
         return self._own_ledger
 
@@ -205,11 +205,12 @@ class Platform(AbstractContextManager["Platform"]):
         collector.start()
         self._stack.callback(collector.stop)
 
-    def _start_archiving(self, writer: Writer) -> None:
+    def _start_archiving(self, queries: Queries, writer: Writer) -> None:
         archiver = Archiver(
             self.engine,
             older_than_days=self.settings.archive_days,
             now_s=self.clock.now_s,
+            size=queries.size,
             may_run=writer.is_writing,
         )
         archiver.start()

@@ -1,4 +1,4 @@
-"""Moves old payloads out of the tables by itself, while this process writes the ledger. The log never waits for it."""
+"""Keeps table `payloads` in shape beside the log, which never waits for it: parts made ahead, old payloads moved."""
 
 import threading
 from collections.abc import Callable
@@ -8,18 +8,18 @@ import structlog
 from sqlalchemy import Engine
 
 from contracts.units import DAY_S, UnixSeconds
-from services.ledger import archiving
+from services.ledger import archiving, partitions
 from services.ledger.archiving import SEGMENT_ENTRIES
 
-ROUND_S: Final = 600
+ROUND_S: Final = 60
 
 log = structlog.get_logger()
 
 
 class Archiver:
-    """Looks between `start` and `stop`, every ten minutes while `may_run`; `round` is one look.
+    """Looks between `start` and `stop`, once a minute while `may_run`; `round` is one look.
 
-    older_than_days  None: it only looks on
+    older_than_days  None: nothing is moved
     may_run          false in a process that stands by: the one that writes moves, too
     """
 
@@ -29,12 +29,14 @@ class Archiver:
         *,
         older_than_days: int | None,
         now_s: Callable[[], UnixSeconds],
-        may_run: Callable[[], bool],
+        size: Callable[[], int],
+        may_run: Callable[[], bool] = lambda: True,
         entries_each: int = SEGMENT_ENTRIES,
     ) -> None:
         self._engine = engine
         self._older_than_days = older_than_days
         self._now_s = now_s
+        self._size = size
         self._may_run = may_run
         self._entries_each = entries_each
         self._ended = threading.Event()
@@ -51,7 +53,8 @@ class Archiver:
             self._thread.join()
 
     def round(self) -> None:
-        """Move what is old enough now."""
+        """Make what the log needs next, and move what is old enough now."""
+        partitions.make_ahead(self._engine, self._size())
         if self._older_than_days is None:
             return
         now_s = self._now_s()

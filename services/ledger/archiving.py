@@ -5,7 +5,7 @@ away. Killed before that, there is a file that nobody knows, and the next run re
 """
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,17 @@ from sqlalchemy import Engine, delete, func, insert, select
 from sqlmodel import Session
 
 from contracts.units import UnixSeconds
-from services.database import reading, transaction
-from services.ledger import payloads, segments
+from services.database import DatabaseUnavailable, reading, transaction
+from services.ledger import partitions, payloads, segments
 from services.ledger.payloads import KEYS_EACH
-from services.ledger.segments import NO_KEY, SUFFIX, Written
+from services.ledger.segments import SUFFIX, Written
 from services.ledger.tables import ENTRIES, ERASURES, PAYLOADS, SEGMENT_KEYS, SEGMENTS
 
 SEGMENT_ENTRIES: Final = 16_384
 """Of one segment, which begins at a multiple of it: the leaves of 64 full tiles. A run holds one in memory."""
 LOCK: Final = ".lock"
+ATTEMPTS: Final = 5
+"""To take a part out of the table while others read it."""
 
 OnProgress: TypeAlias = Callable[[int, int], None]
 """(segments written, of how many)"""
@@ -81,11 +83,18 @@ def archive(
         _remove_unknown(engine, folder)
         with reading(engine) as session:
             waiting = _waiting(session, before_s, entries_each)
-        for done, first in enumerate(waiting, 1):
-            if not may_go_on():
-                break
-            moved = moved.and_then(_move(engine, folder, first, first + entries_each, now_s))
-            on_progress(done, len(waiting))
+            parts = partitions.parts(session.connection())
+        for together in _together(waiting, parts, entries_each):
+            written: list[Written] = []
+            for first in range(together.start, together.stop, entries_each):
+                if not may_go_on():
+                    return moved
+                segment, of = _write(engine, folder, first, first + entries_each)
+                written.append(segment)
+                moved = moved.and_then(of)
+                on_progress((first + entries_each - waiting.start) // entries_each, len(waiting))
+            _let_go(engine, together, written, now_s, is_part=together in parts)
+        partitions.drop_empty(engine, waiting.start + len(waiting) * entries_each)
     return moved
 
 
@@ -112,27 +121,57 @@ def _waiting(session: Session, before_s: UnixSeconds, entries_each: int) -> rang
     return range(done, after - entries_each + 1, entries_each)
 
 
-def _move(engine: Engine, folder: Path, first: int, after: int, now_s: UnixSeconds) -> Moved:
+def _together(waiting: range, parts: Sequence[range], entries_each: int) -> Iterator[range]:
+    """What leaves the table in one transaction: a part that is old as a whole, elsewhere the range of one segment."""
+    whole = {part.start: part for part in parts}
+    after = waiting.start + len(waiting) * entries_each
+    first = waiting.start
+    while first < after:
+        part = whole.get(first)
+        is_whole = part is not None and part.stop <= after and len(part) % entries_each == 0
+        together = part if part is not None and is_whole else range(first, first + entries_each)
+        yield together
+        first = together.stop
+
+
+def _write(engine: Engine, folder: Path, first: int, after: int) -> tuple[Written, Moved]:
     with reading(engine) as session:
         found = payloads.between(session, first, after)
     written = segments.write(folder, first, [found.get(index) for index in range(first, after)])
-    with transaction(engine) as session:
-        _take_out(session, written, now_s)
     bytes_in = sum(len(part) for payload in found.values() for part in payload)
-    return Moved(1, len(found), bytes_in, written.size_bytes)
+    return written, Moved(1, len(found), bytes_in, written.size_bytes)
 
 
-def _take_out(session: Session, written: Written, now_s: UnixSeconds) -> None:
-    """Let the segment have them instead of the table."""
-    inside = (PAYLOADS.c.index >= written.first, PAYLOADS.c.index < written.after)
-    # What was erased since it was read has no key, and an erasure that comes now waits until the key is there to erase.
-    locked = select(PAYLOADS.c.index, func.length(PAYLOADS.c.request)).where(*inside).with_for_update()
-    left = {index for index, length in session.execute(locked) if length}
-    keys = [key if index in left else NO_KEY for index, key in enumerate(written.keys, written.first)]
-    session.execute(insert(SEGMENT_KEYS), list(payloads.rows_of_keys(written.first, keys)))
-    row = {name: getattr(written, name) for name in ("first", "after", "sha256", "size_bytes")}
-    session.execute(insert(SEGMENTS).values(**row, archived_s=now_s))
-    session.execute(delete(PAYLOADS).where(*inside))
+def _let_go(engine: Engine, inside: range, written: Sequence[Written], now_s: UnixSeconds, *, is_part: bool) -> None:
+    """Have the segments in the place of the rows, in one transaction; again if readers keep a part busy."""
+    for attempt in range(ATTEMPTS):
+        try:
+            with transaction(engine) as session:
+                _take_out(session, inside, written, now_s, is_part=is_part)
+            return
+        except DatabaseUnavailable:
+            if not is_part or attempt == ATTEMPTS - 1:
+                raise
+
+
+def _take_out(
+    session: Session, inside: range, written: Sequence[Written], now_s: UnixSeconds, *, is_part: bool
+) -> None:
+    for segment in written:
+        session.execute(insert(SEGMENT_KEYS), list(payloads.rows_of_keys(segment)))
+        row = {name: getattr(segment, name) for name in ("first", "after", "sha256", "size_bytes")}
+        session.execute(insert(SEGMENTS).values(**row, archived_s=now_s))
+    rows = (PAYLOADS.c.index >= inside.start, PAYLOADS.c.index < inside.stop)
+    # What was erased since it was read loses its key; an erasure that comes now waits, and then finds the key.
+    erased = select(PAYLOADS.c.index).where(*rows, PAYLOADS.c.request == b"")
+    if is_part:
+        partitions.lock(session.connection(), inside)
+        payloads.forget_keys(session, session.scalars(erased))
+        partitions.drop(session.connection(), inside)
+    else:
+        session.execute(select(PAYLOADS.c.index).where(*rows).with_for_update())
+        payloads.forget_keys(session, session.scalars(erased))
+        session.execute(delete(PAYLOADS).where(*rows))
 
 
 def _remove_unknown(engine: Engine, folder: Path) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, MetaData, Table, exc, func, insert, i
 from contracts.units import UnixSeconds
 from services import database
 from services.database import OtherSchema, is_sqlite
-from services.ledger import checkpoints, continuing, entries, payloads, stored, tables
+from services.ledger import checkpoints, continuing, entries, partitions, payloads, stored, tables
 from services.ledger import segments as segment_files
 from services.ledger import verify as verification
 from services.ledger.archive import BadBackup, Manifest, Reading, Rows, Writing, new_file
@@ -251,6 +251,7 @@ def _load(engine: Engine, archive: Reading, on_progress: OnProgress, also: Calla
         places = _tables(connection)
         if {table.name for table in places} != set(archive.manifest.parts):
             raise BadBackup("the backup has other tables than this program")
+        partitions.make_for(connection, archive.manifest.size)
         for table in places:
             columns = archive.manifest.parts[table.name].columns
             if set(columns) != set(table.columns.keys()):

@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from services.database import SEGMENTS_FOLDER, among
 from services.ledger import segments
-from services.ledger.segments import KEY_BYTES, NO_KEY, BadSegment, Payload
+from services.ledger.segments import KEY_BYTES, NO_KEY, BadSegment, Payload, Written
 from services.ledger.tables import PAYLOADS, SEGMENT_KEYS, SEGMENTS
 
 KEYS_EACH: Final = 32
@@ -57,20 +57,21 @@ def forget_keys(session: Session, indexes: Iterable[int]) -> None:
     by_row: dict[int, list[int]] = {}
     for index in indexes:
         by_row.setdefault(index // KEYS_EACH, []).append(index % KEYS_EACH)
-    wanted = select(SEGMENT_KEYS).where(SEGMENT_KEYS.c.n.in_(by_row)).with_for_update()
-    for n, keys in session.execute(wanted).all():
-        left = bytearray(keys)
-        for place in by_row[n]:
-            left[place * KEY_BYTES : (place + 1) * KEY_BYTES] = NO_KEY
-        session.execute(update(SEGMENT_KEYS).where(SEGMENT_KEYS.c.n == n).values(keys=bytes(left)))
+    for part in _parts_of(sorted(by_row)):
+        wanted = select(SEGMENT_KEYS).where(SEGMENT_KEYS.c.n.in_(part)).with_for_update()
+        for n, keys in session.execute(wanted).all():
+            left = bytearray(keys)
+            for place in by_row[n]:
+                left[place * KEY_BYTES : (place + 1) * KEY_BYTES] = NO_KEY
+            session.execute(update(SEGMENT_KEYS).where(SEGMENT_KEYS.c.n == n).values(keys=bytes(left)))
 
 
-def rows_of_keys(first: int, keys: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The rows of `segment_keys` that hold the keys of the entries from `first` on, a multiple of KEYS_EACH."""
-    joined = b"".join(keys)
+def rows_of_keys(written: Written) -> Iterator[dict[str, Any]]:
+    """The rows of `segment_keys` that hold the keys of a segment, which begins at a multiple of KEYS_EACH."""
     row_bytes = KEYS_EACH * KEY_BYTES
-    for place in range(0, len(joined), row_bytes):
-        yield {"n": (first + place // KEY_BYTES) // KEYS_EACH, "keys": joined[place : place + row_bytes]}
+    for place in range(0, len(written.keys), row_bytes):
+        n = (written.first + place // KEY_BYTES) // KEYS_EACH
+        yield {"n": n, "keys": written.keys[place : place + row_bytes]}
 
 
 def folder_of(connection: Connection) -> Path:

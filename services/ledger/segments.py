@@ -71,14 +71,19 @@ class Payload(NamedTuple):
 class Written:
     """A segment of the entries in [first, after) that is whole on the disk.
 
-    keys  one for each entry, NO_KEY for what was erased before
+    keys  one after another, that of each entry; NO_KEY for what was erased before
     """
 
     first: int
     after: int
     sha256: bytes
     size_bytes: int
-    keys: tuple[bytes, ...]
+    keys: bytes
+
+    def key(self, index: int) -> bytes:
+        """The key of entry `index`."""
+        start = (index - self.first) * KEY_BYTES
+        return self.keys[start : start + KEY_BYTES]
 
 
 # Writing
@@ -98,7 +103,7 @@ def write(
     Raises OSError; ValueError if they are too large for one file.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys = tuple(chance(KEY_BYTES) if payload and payload.request else NO_KEY for payload in payloads)
+    keys = [chance(KEY_BYTES) if payload and payload.request else NO_KEY for payload in payloads]
     draft = folder / f".{secrets.token_hex(8)}.partial"
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -110,7 +115,7 @@ def write(
         draft.unlink(missing_ok=True)
         raise
     _sync_folder(folder)
-    return Written(first, first + len(payloads), sha256, size_bytes, keys)
+    return Written(first, first + len(payloads), sha256, size_bytes, b"".join(keys))
 
 
 def path_of(folder: Path, sha256: bytes) -> Path:

@@ -17,6 +17,7 @@ from services.database import DatabaseUnavailable
 from services.keys import Keys, Use
 from services.ledger import checkpoints, notes
 from services.ledger.app import log_router
+from services.ledger.archiver import Archiver
 from services.ledger.client import LedgerUnavailable
 from services.ledger.copying import Copyist
 from services.ledger.given_copying import GivenCopyist
@@ -80,11 +81,14 @@ def parts(settings: Settings, clock: Clock) -> Iterator[Parts]:
     operator = Log(settings.member_operator_url or "")
     try:
         built = _parts(settings, clock, engine, log_key, operator)
+        archiver = Archiver(engine, older_than_days=settings.archive_days, now_s=clock.now_s, size=Queries(engine).size)
         built.node.start()
         built.gossip.start()
+        archiver.start()
         try:
             yield built
         finally:
+            archiver.stop()
             built.gossip.stop()
             built.node.stop()
     finally:

@@ -6,12 +6,14 @@ from tests.story.commands import json_of, sparks
 
 
 def test_the_ledger_benchmark_prints_every_figure(tmp_path: Path) -> None:
-    figures = json_of(sparks(tmp_path / "data", "bench", "ledger", "--units", 2, "--packs-each", 2, "--json"))
+    figures = json_of(sparks(tmp_path / "data", "bench", "ledger", "--units", 2, "--packs-each", 30, "--json"))
 
-    assert figures["entries"] == 1 + 1 + 3 * 2 + 2 * 2
+    assert figures["entries"] == 1 + 1 + 3 * 2 + 30 * 2
     assert figures["append_per_s"] > 0 and figures["reexecute_per_s"] > 0
     assert 0 < figures["prove_p50_ms"] <= figures["prove_p99_ms"]
     assert 0 < figures["balance_p50_ms"] <= figures["balance_p99_ms"]
+    assert figures["payload_bytes_in_table"] > 0 and figures["payload_bytes_in_segment"] > 0
+    assert figures["archive_per_s"] > 0 and figures["read_in_segment_p99_ms"] > 0
 
 
 def test_a_written_history_grows_the_ledger_and_is_measured_at_each_size(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from sqlalchemy import Engine
 from sqlmodel import Session
 
 from services import database
@@ -23,14 +25,22 @@ def meet(moment: str) -> None:
     """Have it end at this moment of the first segment."""
     take_out = archiving._take_out
 
-    def taken_out(session: Session, written: Written, now_s: int) -> None:
-        take_out(session, written, now_s)
+    def taken_out(session: Session, inside: range, written: Sequence[Written], now_s: int, *, is_part: bool) -> None:
+        take_out(session, inside, written, now_s, is_part=is_part)
+        strike()
+
+    done = archiving._let_go
+
+    def let_go(engine: Engine, inside: range, written: Sequence[Written], now_s: int, *, is_part: bool) -> None:
+        done(engine, inside, written, now_s, is_part=is_part)
         strike()
 
     if moment == "in_file":
         os.fsync = strike
     if moment == "before_transaction":
         archiving._take_out = strike
+    if moment == "after_commit":
+        archiving._let_go = let_go
     if moment == "before_commit":
         archiving._take_out = taken_out
 
@@ -44,7 +54,7 @@ def main() -> None:
         before_s=NOON_S + 1,
         now_s=NOON_S,
         entries_each=ENTRIES_EACH,
-        on_progress=strike if moment == "after_commit" else lambda _done, _total: None,
+        on_progress=lambda _done, _total: None,
     )
 
 

@@ -18,7 +18,14 @@ def an_archiver(books: Books, *, days: int | None, later_days: int = 0, may_run:
     def now_s() -> int:
         return books.clock.now_s() + later_days * DAY_S
 
-    return Archiver(books.engine, older_than_days=days, now_s=now_s, may_run=lambda: may_run, entries_each=32)
+    return Archiver(
+        books.engine,
+        older_than_days=days,
+        now_s=now_s,
+        size=books.queries.size,
+        may_run=lambda: may_run,
+        entries_each=32,
+    )
 
 
 @pytest.mark.parametrize(
