@@ -1,4 +1,4 @@
-"""`sparks bench ledger`: the writer alone, fed with prepared packs; then the same log executed again, proved and read.
+"""`sparks bench ledger`: the writer alone, fed with prepared packs; then the log proved, read, executed again, copied.
 
 Without broker, ingestion and HTTP: what the ledger's one thread and its database do by themselves. Durable commits.
 """
@@ -22,13 +22,17 @@ from benchmarks.passage import start_s
 from benchmarks.servers import postgres
 from benchmarks.stand import StandFailed
 from benchmarks.watch import Watch, percentile_ms
-from contracts import accounts, commands, state
+from contracts import accounts, commands, programmes, state
 from contracts.commands import ClaimUnit, Command, DepositReserve, EnrollCustomer, Request
 from contracts.effects import Asset
 from contracts.wire import packs, signatures
 from services import database
 from services.clock import SystemClock
+from services.ledger import deliveries
 from services.ledger.client import Accepted
+from services.ledger.copies import Sent
+from services.ledger.copying import Copyist
+from services.ledger.delivering import page_of
 from services.ledger.opening import LogIdentity
 from services.ledger.queries import Queries
 from services.ledger.verify import verify
@@ -70,6 +74,8 @@ def bench(*, units: int, packs_each: int, on_progress: Progress) -> dict[str, An
         if not report.ok:
             raise StandFailed(f"the log does not verify: {report.findings[0]}")
         figures["reexecute_per_s"] = round(report.size / (time.perf_counter() - began_s))
+        with _ledger() as copy_url, _engine(copy_url) as copy_engine:
+            figures["copy_per_s"] = _copy(engine, copy_engine, on_progress)
         now_s = SystemClock().now_s()
         figures |= archive.measured(url, report.size, now_s, lambda done, total: on_progress("archiving", done, total))
     return figures
@@ -193,6 +199,30 @@ def _append(writer: Writer, messages: list[tuple[str, bytes]], on_progress: Prog
     began_s = time.perf_counter()
     _ask(writer, [commands.from_bytes(data) for data in written], "appending", on_progress)
     return round(len(messages) / (time.perf_counter() - began_s))
+
+
+def _copy(engine: Engine, copy_engine: Engine, on_progress: Progress) -> int:
+    """Entries a second that a member of all collections checks, executes and commits, from pages as they are sent."""
+    queries = Queries(engine)
+    size = queries.head().size
+    sent: list[tuple[list[bytes], bytes]] = []
+    first = 0
+    while first < size:
+        with database.reading(engine) as session:
+            page = page_of(session, first, None)
+        sent.append((queries.entries(first, page.after - first), deliveries.to_bytes(page)))
+        first = page.after
+    copy = Copyist(copy_engine, programme=programmes.load().name)
+    try:
+        began_s = time.perf_counter()
+        for leaves, data in sent:
+            page = deliveries.from_bytes(data)
+            copy.copy([Sent(leaf, page.payloads[page.first + place]) for place, leaf in enumerate(leaves)])
+            on_progress("copying", page.after, size)
+        copy.finish()
+        return round(size / (time.perf_counter() - began_s))
+    finally:
+        copy.close()
 
 
 def _enrolments(homes: list[fleet.BenchUnit]) -> list[Command]:

@@ -91,7 +91,7 @@ class Deliveries:
             is_repeat = last is not None and last.receipt is None and last.first == first and receipt is None
             if last is not None and last.receipt is None and not is_repeat:
                 self._sign_for(session, access, last, receipt)
-            page = _page(session, first, access.collections)
+            page = page_of(session, first, access.collections)
             body = deliveries.to_bytes(page)
             number = 1 if last is None else last.number + (not is_repeat)
             said = {"after": page.after, "sha256": hashlib.sha256(body).digest(), "at_s": self._clock.now_s()}
@@ -152,7 +152,7 @@ def _newest(session: Session, member_id: str) -> Any:
     return session.execute(mine.order_by(DELIVERIES.c.number.desc()).limit(1)).first()
 
 
-def _page(session: Session, first: int, collections: frozenset[str] | None) -> Page:
+def page_of(session: Session, first: int, collections: frozenset[str] | None) -> Page:
     """As many entries as fit, with the payloads of these collections."""
     wanted = (ENTRIES.c.index >= first, ENTRIES.c.index < first + ENTRIES_MAX)
     leaves = session.execute(

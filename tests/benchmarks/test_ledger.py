@@ -9,7 +9,7 @@ def test_the_ledger_benchmark_prints_every_figure(tmp_path: Path) -> None:
     figures = json_of(sparks(tmp_path / "data", "bench", "ledger", "--units", 2, "--packs-each", 30, "--json"))
 
     assert figures["entries"] == 1 + 1 + 3 * 2 + 30 * 2
-    assert figures["append_per_s"] > 0 and figures["reexecute_per_s"] > 0
+    assert min(figures[name] for name in ("append_per_s", "reexecute_per_s", "copy_per_s")) > 0
     assert 0 < figures["prove_p50_ms"] <= figures["prove_p99_ms"]
     assert 0 < figures["balance_p50_ms"] <= figures["balance_p99_ms"]
     assert figures["payload_bytes_in_table"] > 0 and figures["payload_bytes_in_segment"] > 0

@@ -88,7 +88,7 @@ def test_what_moved_is_read_proved_delivered_and_answered_as_before(books: Books
 
     def seen() -> list[Any]:
         with reading(books.engine) as session:
-            pages = [delivering._page(session, first, None) for first in (0, 50)]
+            pages = [delivering.page_of(session, first, None) for first in (0, 50)]
         return [
             stored(books),
             pages,
