@@ -39,6 +39,7 @@ from services.operations.routes import operations_router
 from services.receipts import keyring
 from services.setaside import instructions
 from services.settings import Settings
+from services.statements.metrics import StatementMetrics
 from services.statements.proving import Proving
 from services.statements.publishing import Publishing
 from services.statements.router import statements_router
@@ -111,6 +112,7 @@ class Faces:
         if Service.OPERATIONS in services:
             Clients(self.engine, self.keys).admit_operator()
             registry.register(KeyMetrics(self.ledger, self.clock))
+            registry.register(StatementMetrics(self.publishing()))
         documented = _application([common, *self._routers(frozenset(Service))])
         answered.openapi = documented.openapi  # type: ignore[method-assign]
         return answered

@@ -28,6 +28,7 @@ from services.statements.splitting import SEED_BYTES, Owed
 from services.statements.trees import Tree
 
 ACCOUNTS_AT_ONCE: Final = 10_000
+DAYS_LOOKED_AT: Final = 31
 CREDITORS: Final = (accounts.customer(""), accounts.held(""), accounts.retailer(""))
 """What the names of accounts begin with that somebody is owed."""
 
@@ -82,6 +83,14 @@ class Publishing:
         """What the ledger holds of a day's statement."""
         (row,) = self._ledger.rows([state.statement_key(day)])
         return row if isinstance(row, Statement) else None
+
+    def days_behind(self) -> int:
+        """How many days have passed since the last one with a statement; 0: yesterday has one, or there was none."""
+        last = self.yesterday()
+        days = range(last, max(self.opened_on(), last - DAYS_LOOKED_AT) - 1, -1)
+        rows = self._ledger.rows([state.statement_key(day) for day in days])
+        told = (place for place, row in enumerate(rows) if isinstance(row, Statement) and row.root)
+        return next(told, len(rows))
 
     def publish(self, day: LocalDay) -> Statement:
         """Publish the statement of a day; asked again, the same."""

@@ -36,7 +36,8 @@ def statements_router(*, publishing: Publishing, proving: Proving, tokens: Token
     ) -> Statements:
         """The newest first; a day without a statement is left out."""
         before = number_of(cursor)
-        opened, after = publishing.opened_on(), publishing.yesterday() + 1 if before is None else before
+        opened, today = publishing.opened_on(), publishing.yesterday() + 1
+        after = today if before is None else min(before, today)
         first = max(opened, after - limit)
         found = proving.listed(first, after)
         more = cursor_of(str(first)) if first > opened else None

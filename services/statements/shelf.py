@@ -55,7 +55,10 @@ def find(engine: Engine, day: LocalDay) -> Kept | None:
 
 
 def fill(engine: Engine, day: LocalDay, tree: Tree) -> None:
-    """Keep a tree's shares and tiles, a few in a transaction so that nobody waits long for the database."""
+    """Keep a tree's shares and tiles, a few in a transaction so that nobody waits long for the database.
+
+    Nothing more once another program has filled and sealed it: what was forgotten since must not come back.
+    """
     shares = (
         {
             "day": day,
@@ -68,10 +71,9 @@ def fill(engine: Engine, day: LocalDay, tree: Tree) -> None:
         for leaves in tree.leaves()
     )
     tiles = ({"day": day, "level": tile.level, "n": tile.n, "nodes": tile.nodes} for tile in tree.tiles())
-    _keep(engine, _SHARES, shares, ROWS_PER_STATEMENT)
-    _keep(engine, _TILES, tiles, TILES_AT_ONCE)
-    with transaction(engine) as session:
-        session.execute(update(_TREES).where(_TREES.c.day == day).values(depth=tree.depth))
+    if _keep(engine, day, _SHARES, shares, ROWS_PER_STATEMENT) and _keep(engine, day, _TILES, tiles, TILES_AT_ONCE):
+        with transaction(engine) as session:
+            session.execute(update(_TREES).where(_TREES.c.day == day).values(depth=tree.depth))
 
 
 def seal(engine: Engine, day: LocalDay) -> None:
@@ -89,7 +91,8 @@ def abandon(engine: Engine, day: LocalDay) -> None:
 
 def forget(session: Session, account: str) -> None:
     """Erase whose leaves an account's are, in every tree, also in those that are being filled now."""
-    days = list(session.execute(select(_TREES.c.day, _TREES.c.seed)))
+    # Locked, so that none is sealed meanwhile: a mark that came after that would stay.
+    days = list(session.execute(select(_TREES.c.day, _TREES.c.seed).with_for_update(read=True)))
     session.execute(delete(_SHARES).where(_SHARES.c.day.in_([day for day, _ in days]), _SHARES.c.account == account))
     nothing = {"key": b"", "micro_sparks": 0, "deferred_micro_sparks": 0, "places": b""}
     for day in (day for day, seed in days if seed):
@@ -127,11 +130,15 @@ def tiles_of(engine: Engine, day: LocalDay) -> ReadTile:
     return read
 
 
-def _keep(engine: Engine, table: Any, rows: Iterator[dict[str, Any]], at_once: int) -> None:
-    """Insert what is not there yet: the same seed makes the same rows."""
+def _keep(engine: Engine, day: LocalDay, table: Any, rows: Iterator[dict[str, Any]], at_once: int) -> bool:
+    """Insert what is not there yet: the same seed makes the same rows. False if the tree is sealed."""
+    seed = select(_TREES.c.seed).where(_TREES.c.day == day).with_for_update(read=True)
     for some in _batches(rows, at_once):
         with transaction(engine) as session:
+            if not session.execute(seed).scalar():
+                return False
             session.execute(insert_into(session.connection(), table).values(some).on_conflict_do_nothing())
+    return True
 
 
 def _batches(rows: Iterable[dict[str, Any]], at_once: int) -> Iterator[list[dict[str, Any]]]:

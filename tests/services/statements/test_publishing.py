@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
@@ -18,6 +19,7 @@ from services.ledger.verify import verify as verify_ledger
 from services.problems import Problem
 from services.statements import shelf
 from services.statements.daily import Daily
+from services.statements.metrics import StatementMetrics
 from services.statements.publishing import Publishing
 from services.statements.tables import StatementShareRow, StatementTileRow, StatementTreeRow
 from services.statements.trees import Tile, Tree
@@ -187,6 +189,26 @@ def test_a_tree_over_anything_else_than_the_books_is_refused(sqlite_platform, mo
     assert refused.value.extras == {"micro_sparks": 600_000_000, "deferred_micro_sparks": 0}
 
 
+def test_one_who_is_late_brings_nothing_back_that_was_forgotten(platform, monkeypatch):
+    """Two programs publish; one is so slow that the other has sealed the tree, and somebody has left since."""
+    ann, bob = a_town(platform)
+    go_on(platform)
+    fresh(platform, ann, bob)
+    whole = shelf.fill
+
+    def late(*given: Any) -> None:
+        monkeypatch.setattr(shelf, "fill", whole)
+        a_publishing(platform).publish(DAY)
+        assert ann.delete("/v1/me").json()["state"] == "erased"
+        whole(*given)
+
+    monkeypatch.setattr(shelf, "fill", late)
+    a_publishing(platform).publish(DAY)
+
+    assert rows_about(platform, ann) == 0
+    assert verify(proof_of(bob)).micro_sparks == 200_000_000
+
+
 # Whoever leaves
 
 
@@ -332,6 +354,23 @@ def test_the_thread_publishes_and_ends(sqlite_platform):
     daily.stop()
 
     assert_one_statement(sqlite_platform, ann, bob)
+
+
+def test_a_day_without_a_statement_is_told_to_who_watches(sqlite_platform):
+    registry = CollectorRegistry()
+    registry.register(StatementMetrics(a_publishing(sqlite_platform)))
+    name = "sparks_statement_days_behind"
+
+    def behind() -> float | None:
+        return registry.get_sample_value(name)
+
+    assert behind() == 0
+    go_on(sqlite_platform, TUESDAY)
+    assert behind() == 2
+    a_publishing(sqlite_platform).publish(DAY + 1)
+    assert behind() == 0
+    go_on(sqlite_platform, "2026-07-08")
+    assert behind() == 1
 
 
 def _unavailable(*_: object) -> None:
