@@ -85,6 +85,9 @@ def archive(
             waiting = _waiting(session, before_s, entries_each)
             parts = partitions.parts(session.connection())
         for together in _together(waiting, parts, entries_each):
+            is_part = together in parts
+            if is_part:
+                _require_free(engine, together)
             written: list[Written] = []
             for first in range(together.start, together.stop, entries_each):
                 if not may_go_on():
@@ -93,7 +96,7 @@ def archive(
                 written.append(segment)
                 moved = moved.and_then(of)
                 on_progress((first + entries_each - waiting.start) // entries_each, len(waiting))
-            _let_go(engine, together, written, now_s, is_part=together in parts)
+            _let_go(engine, together, written, now_s, is_part=is_part)
         partitions.drop_empty(engine, waiting.start + len(waiting) * entries_each)
     return moved
 
@@ -132,6 +135,12 @@ def _together(waiting: range, parts: Sequence[range], entries_each: int) -> Iter
         together = part if part is not None and is_whole else range(first, first + entries_each)
         yield together
         first = together.stop
+
+
+def _require_free(engine: Engine, part: range) -> None:
+    """Raise DatabaseUnavailable if a long reader would keep the part from being dropped, before anything is written."""
+    with transaction(engine) as session:
+        partitions.lock(session.connection(), part)
 
 
 def _write(engine: Engine, folder: Path, first: int, after: int) -> tuple[Written, Moved]:

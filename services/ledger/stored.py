@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, func, or_, select, tuple_
+from sqlalchemy import Connection, Engine, Row, Select, Table, func, or_, select, text, tuple_
 
 from services.database import is_sqlite, translated
 from services.ledger import payloads
@@ -212,6 +212,9 @@ def moment(engine: Engine) -> Iterator[Connection]:
     """Give a connection that sees the database as it is now, however long it reads. Raises DatabaseUnavailable."""
     options = {} if is_sqlite(engine) else {"isolation_level": "REPEATABLE READ"}
     with translated(), engine.connect().execution_options(**options) as connection:
+        if not is_sqlite(engine):
+            # A part of the table that is dropped meanwhile would be missing in this moment, too: dropping has no past.
+            connection.execute(text("LOCK TABLE payloads IN ACCESS SHARE MODE"))
         try:
             yield connection
         finally:

@@ -44,9 +44,9 @@ def books(database_url: str, folder: Path) -> Iterator[Books]:
 
 
 @pytest.fixture
-def spoilt(database_url: str, folder: Path) -> Iterator[Books]:
-    """The same, for a test that breaks what the invariants look at."""
-    with running(database_url, segments=folder) as books:
+def spoilt(sqlite_url: str, folder: Path) -> Iterator[Books]:
+    """The same, for a test that breaks what the invariants look at: what one engine finds the other finds."""
+    with running(sqlite_url, segments=folder) as books:
         yield books
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from contracts.wire import signatures
 from services import database
 from services.database import DatabaseUnavailable, reading
-from services.ledger import archiving, partitions, payloads
+from services.ledger import archiving, partitions, payloads, stored
 from services.ledger.archiving import Moved
 from services.ledger.partitions import AHEAD, PARTITION_ENTRIES
 from services.ledger.verify import verify
@@ -50,6 +50,11 @@ def parts(books: Books) -> list[range]:
 def rows_in(books: Books, part: str) -> int:
     with books.engine.connect() as connection:
         return int(connection.scalar(text(f"SELECT count(*) FROM payload_parts.{part}")) or 0)
+
+
+def segments_in(books: Books) -> Iterator[Path]:
+    with reading(books.engine) as session:
+        yield from payloads.folder_of(session.connection()).glob("*.segment")
 
 
 def is_sound(books: Books) -> bool:
@@ -123,7 +128,20 @@ def test_a_part_that_is_read_for_long_stays_and_the_log_does_not_wait(books: Boo
             archive(books)
         fill(books, 3)
         assert parts(books)[0].start == 0
+        assert not list(segments_in(books))
 
     assert archive(books).entries == PART
     assert parts(books)[0].start == PART
     assert is_sound(books)
+
+
+def test_who_looks_at_one_moment_keeps_the_parts_of_it(books: Books, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(partitions, "LOCK_MS_MAX", 50)
+    fill(books, PART)
+    with stored.opened(books.engine) as moment:
+        size = moment.size()  # nothing of the payloads was read yet
+
+        with pytest.raises(DatabaseUnavailable):
+            archive(books)
+
+        assert len(moment.page(0, size).payloads) == size
