@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from contracts import accounts, state
 from contracts.commands import CloseAccount, EraseCustomer, Request
 from contracts.effects import Reason
-from contracts.state import Holdings
-from contracts.units import DAY_S, UnixSeconds
+from contracts.state import Holdings, Membership
+from contracts.units import DAY_S, Seconds, UnixSeconds
 from contracts.wire import erasures
 from contracts.wire.erasures import OPERATOR, ErasureReceipt
 from services import database
@@ -28,14 +28,17 @@ from services.customers.tables import CustomerRow, DepartureRow, ErasureReceiptR
 from services.database import DatabaseUnavailable, reading, transaction
 from services.idempotency import outcome_of
 from services.keys import Keys, Use
-from services.ledger.client import Declined, Ledger, LedgerUnavailable
+from services.ledger.client import Declined, Erasable, Ledger, LedgerUnavailable
 from services.problems import Problem
 from services.setaside import quarantine
 from services.statements import shelf
 
 TRIES_MAX: Final = 50
 """Rows that an erasure carries may change while it is asked for: a unit goes on measuring."""
-RETRY_S: Final = 5.0
+RETRY_S: Final = 2.0
+"""How often what is not done yet is tried again."""
+FINAL_WAIT_S_MAX: Final[Seconds] = 14 * DAY_S
+"""So long an erasure waits for members that do not co-sign; whoever leaves need not wait for ever."""
 
 _DEPARTURES: Final = DepartureRow.__table__  # type: ignore[attr-defined]
 _RECEIPTS: Final = ErasureReceiptRow.__table__  # type: ignore[attr-defined]
@@ -145,8 +148,9 @@ class Departures:
             self._close(departure)
         if departure.done_s is None:
             self._forget(departure.customer_id)
-            index = self._erase(departure.customer_id)
-            self._receipt(departure.customer_id, index)
+            index = self._erase(departure)
+            if index is not None:
+                self._receipt(departure.customer_id, index)
         return self.of(departure.customer_id) or departure
 
     def _close(self, departure: Departure) -> None:
@@ -172,13 +176,28 @@ class Departures:
                 quarantine.forget(session.connection(), device_id, from_s=from_s, until_s=until_s)
             shelf.forget(session, accounts.customer(customer_id))
 
-    def _erase(self, customer_id: str) -> int:
+    def _erase(self, departure: Departure) -> int | None:
+        """The entry that erases; None while what it erases is not final: members shall have executed that before."""
+        customer_id = departure.customer_id
         for _ in range(TRIES_MAX):
             named = self._ledger.erasable(customer_id)
+            if not self._may_erase(named, departure.asked_s):
+                return None
             (outcome,) = self._ledger.submit([self._request(EraseCustomer(customer_id, named.indexes, named.rows))])
             if not (isinstance(outcome, Declined) and outcome.reason == Reason.ROWS_CHANGED):
                 return outcome_of(outcome).index
         raise LedgerUnavailable("the rows of an erasure change too fast")
+
+    def _may_erase(self, named: Erasable, asked_s: UnixSeconds) -> bool:
+        """Is every entry that is named final, where there is a quorum? One that is missing delays for a time only."""
+        (membership,) = self._ledger.rows([state.MEMBERSHIP_KEY])
+        has_quorum = isinstance(membership, Membership) and membership.quorum > 0
+        if not has_quorum or self._ledger.final_size_now() > max(named.indexes, default=-1):
+            return True
+        if self._clock.now_s() - asked_s < FINAL_WAIT_S_MAX:
+            return False
+        log.warning("erased_before_final", waited_s=FINAL_WAIT_S_MAX)
+        return True
 
     def _receipt(self, customer_id: str, index: int) -> None:
         """Sign once nothing of it is left, in the files of the database either."""
@@ -217,7 +236,7 @@ class Departures:
 
 
 class Finishing:
-    """A thread that finishes what an earlier process began, once the ledger is there; then it ends."""
+    """A thread that goes on with what is not done: begun by an earlier process, or waiting for members to co-sign."""
 
     def __init__(self, departures: Departures) -> None:
         self._departures = departures
@@ -237,7 +256,6 @@ class Finishing:
         while not self._is_stopping.is_set():
             try:
                 self._departures.finish()
-                return
             except (LedgerUnavailable, DatabaseUnavailable) as error:
                 log.warning("departures_wait", error=str(error))
-                self._is_stopping.wait(RETRY_S)
+            self._is_stopping.wait(RETRY_S)

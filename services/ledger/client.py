@@ -210,6 +210,10 @@ class Ledger(Protocol):
         """The log as last published."""
         ...
 
+    def final_size_now(self) -> int:
+        """`final_size` for who may block."""
+        ...
+
     async def final_size(self) -> int:
         """The size of the newest final checkpoint: the entries below it are co-signed by a quorum; 0 without one."""
         ...

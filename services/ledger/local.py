@@ -66,6 +66,6 @@ class LocalLedger:
         return await asyncio.to_thread(self.final_size_now)
 
     def final_size_now(self) -> int:
-        """`final_size` for who may wait."""
+        """See `client.Ledger.final_size_now`."""
         final = self._queries.final()
         return final.size if final else 0

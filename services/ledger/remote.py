@@ -128,6 +128,10 @@ class RemoteLedger:
     def head(self) -> Head:
         return wireform.to_head(self._call("head", [])[0])
 
+    def final_size_now(self) -> int:
+        found: int = self._call("final_size", [])[0]
+        return found
+
     async def final_size(self) -> int:
         found: int = (await _call_async(self._lane().http, self._places, "final_size", []))[0]
         return found

@@ -1,6 +1,7 @@
 """A customer leaves: the account closes, everything about them is erased, and each copy of the ledger says so."""
 
 import hashlib
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,8 @@ from services.setaside import quarantine
 from services.setaside.quarantine import Aside
 from tests.contracts.members import a_key, a_seed
 from tests.services.customers.platform import NOON_S, PASSWORD, Platform, Who
+from tests.services.gateway.test_finality import co_sign_all, co_sign_newest
+from tests.services.ledger.takeover import wait_until
 
 ORIGIN = "sparks.example/ledger"
 DAY_S = 86_400
@@ -240,6 +243,43 @@ def test_what_is_no_receipt_is_refused(platform):
     assert problem(platform.call("GET", "/v1/erasures/none")) == (404, "not_found")
 
 
+def is_done(platform: Platform, who: Who) -> bool:
+    departure = departures_of(platform).of(who.id)
+    return departure is not None and departure.done_s is not None
+
+
+# Members that co-sign
+
+
+def test_where_members_co_sign_nothing_is_erased_that_they_have_not_executed(platform):
+    ann = platform.customer(name="ann")
+    platform.earn(ann, 200)
+    co_sign_all(platform)  # of what is there now; the end of the account is not
+
+    told = left(ann)
+    assert (told["state"], told["entry_index"]) == ("erasing", None)
+    assert people.by_id(platform.engine, ann.id) is None
+    departures_of(platform).finish()
+    assert left(ann)["state"] == "erasing"
+
+    co_sign_newest(platform)
+    departures_of(platform).finish()
+
+    assert left(ann)["state"] == "erased"
+    assert left(ann)["entry_index"] == platform.ledger.head().size - 1
+
+
+def test_a_quorum_that_is_missing_delays_an_erasure_for_two_weeks_only(platform):
+    ann = platform.customer(name="ann")
+    co_sign_all(platform)
+    assert left(ann)["state"] == "erasing"
+
+    platform.clock.advance_to(platform.clock.now_s() + leaving.FINAL_WAIT_S_MAX)
+    departures_of(platform).finish()
+
+    assert is_done(platform, ann)
+
+
 # Cut off
 
 
@@ -264,7 +304,7 @@ def test_a_departure_that_was_cut_off_anywhere_is_finished_by_the_next_process(
 
     finishing = Finishing(departures_of(platform))
     finishing.start()
-    finishing._thread.join()
+    wait_until(lambda: is_done(platform, ann))
     finishing.stop()
 
     told = left(ann)
@@ -280,20 +320,22 @@ def test_finishing_waits_for_a_ledger_that_is_not_there_yet(sqlite_platform, mon
     ann = sqlite_platform.customer(name="ann")
     departures = departures_of(sqlite_platform)
     departures._begin(ann.id, None)
-    answers = iter([LedgerUnavailable("not yet"), DatabaseUnavailable("nor this"), None])
+    answers = iter([LedgerUnavailable("not yet"), DatabaseUnavailable("nor this")])
+    is_there = threading.Event()
 
     def finish() -> None:
-        error = next(answers)
+        error = next(answers, None)
         if error is not None:
             raise error
+        is_there.set()
 
-    monkeypatch.setattr(leaving, "RETRY_S", 0)
+    monkeypatch.setattr(leaving, "RETRY_S", 0.01)
     monkeypatch.setattr(departures, "finish", finish)
     finishing = Finishing(departures)
     finishing.start()
-    finishing._thread.join()
 
-    assert list(answers) == []
+    assert is_there.wait(30)
+    finishing.stop()
 
 
 def test_one_that_is_refused_when_it_is_finished_is_given_up(sqlite_platform):

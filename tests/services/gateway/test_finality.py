@@ -42,10 +42,16 @@ def careful_shop(platform: Platform) -> Iterator[Who]:
 def co_sign_all(platform: Platform) -> None:
     """Put down what one member's copy has signed, where a quorum is one."""
     with database.transaction(platform.engine) as session:
-        size = max(size for (size,) in session.execute(select(CHECKPOINTS.c.size)))
         row = Membership(0, ("hydro",), 1)
         value = {"key": state.MEMBERSHIP_KEY, "version": 0, "value": state.to_bytes(row), "due_s": None}
         session.execute(insert(STATE).values(**value))
+    co_sign_newest(platform)
+
+
+def co_sign_newest(platform: Platform) -> None:
+    """Put down that the member has signed the newest checkpoint."""
+    with database.transaction(platform.engine) as session:
+        size = max(size for (size,) in session.execute(select(CHECKPOINTS.c.size)))
         signed = {"size": size, "member_id": "hydro", "line": "\u2014 hydro.example/all AAAA\n", "time_s": 1}
         session.execute(insert(COSIGNATURES).values(**signed))
 

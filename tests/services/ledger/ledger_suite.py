@@ -106,6 +106,7 @@ class LedgerSuite:
         assert rows == asyncio.run(self._read(ledger, keys))
         assert ledger.stored(keys) == [None if row is None else state.to_bytes(row) for row in rows]
         assert ledger.rows([]) == []
+        assert ledger.final_size_now() == 0
 
     async def _read(self, ledger: Ledger, keys: list[str]) -> list[object]:
         return list(await ledger.read(keys))
