@@ -21,7 +21,7 @@ class CallFailed(Exception):
     """The platform answered with a problem, or not at all; the message says which call and why."""
 
     def __init__(self, call: str, status: int, code: str, detail: str) -> None:
-        super().__init__(f"{call}: {status} {code}: {detail}")
+        super().__init__(f"{call}: {status} {code}: {detail}" if status else f"{call}: {detail}")
         self.status = status
         self.code = code
 
@@ -30,6 +30,7 @@ class Caller(ABC):
     """One connection to the platform, with the token of one caller."""
 
     def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
         self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT_S)
 
     def close(self) -> None:
@@ -79,7 +80,8 @@ class Caller(ABC):
                 return self._http.request(method, path, **request)
             except httpx.TransportError as error:
                 if not remaining:
-                    raise CallFailed(f"{method} {path}", 0, "no_answer", str(error)) from error
+                    detail = f"no answer from {self._base_url}: {error}"
+                    raise CallFailed(f"{method} {path}", 0, "no_answer", detail) from error
         raise AssertionError("unreachable: the last try returns or raises")
 
 
@@ -202,7 +204,12 @@ def _organisation_token(http: httpx.Client, client: dict[str, str]) -> str:
 
 def _json(call: str, response: httpx.Response) -> Any:
     if response.is_success:
-        return response.json() if response.content else None
+        try:
+            return response.json() if response.content else None
+        except ValueError:
+            raise CallFailed(
+                call, response.status_code, "no_json", "whoever answers there is no such platform"
+            ) from None
     is_json = "json" in response.headers.get("content-type", "")
     problem = response.json() if is_json else {}
     code = str(problem.get("code", problem.get("error", "unexpected")))

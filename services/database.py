@@ -202,8 +202,9 @@ def require_current(url: str) -> None:
     with _migrating(url) as (connection, config):
         found = set(MigrationContext.configure(connection).get_current_heads())
         if found != set(ScriptDirectory.from_config(config).get_heads()):
-            version = ", ".join(sorted(found)) or "none"
-            raise OtherSchema(f"the database is of version {version}, which this program is not")
+            if not found:
+                raise OtherSchema("the database is empty: nothing was begun there yet")
+            raise OtherSchema(f"the database is of version {', '.join(sorted(found))}, which this program is not")
 
 
 def has_tables(url: str) -> bool:

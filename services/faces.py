@@ -72,7 +72,7 @@ class Service(StrEnum):
     def named(cls, name: str) -> "Service":
         """The service of this name; raises UnknownService."""
         if name not in list(cls):
-            raise UnknownService(f"there is no service {name}: choose all or one of {', '.join(cls)}")
+            raise UnknownService(f"there is no service {name}: choose all, member or one of {', '.join(cls)}")
         return cls(name)
 
 

@@ -24,7 +24,22 @@ AsMember = Annotated[
 ]
 AsKey = Annotated[Path | None, typer.Option("--as-key", help="Seed file of that member's govern key.")]
 MemberId = Annotated[str, typer.Argument(help="The member: small letters, digits and -.")]
-Until = Annotated[str | None, typer.Option(help="UTC moment at which it ends, like 2027-07-01T00:00:00Z.")]
+
+
+def _moment(text: str | None) -> str | None:
+    from services.moments import unix_s
+
+    try:
+        if text is not None:
+            unix_s(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
+Until = Annotated[
+    str | None, typer.Option(help="UTC moment at which it ends, like 2027-07-01T00:00:00Z.", callback=_moment)
+]
 URL = "http://127.0.0.1:8000"
 
 
@@ -285,7 +300,8 @@ def _whole_id(desk: Any, beginning: str) -> str:
         return beginning
     ids = [item["id"] for item in desk.look("/v1/proposals", limit=50)["items"] if item["id"].startswith(beginning)]
     if len(ids) != 1:
-        raise NothingToSign(f"{len(ids)} of the newest proposals begin with {beginning}")
+        many = f"{len(ids)} of them begin" if ids else "none of them begins"
+        raise NothingToSign(f"{many} with {beginning}: `sparks member proposals` shows the newest")
     return str(ids[0])
 
 

@@ -86,5 +86,6 @@ def in_one_line(error: Exception) -> str | None:
     if type(error) is sqlalchemy.exc.DatabaseError:  # SQLite's word for a file that is none of its own, or damaged
         return f"the database: {' '.join(str(error.orig).split())}"
     if isinstance(error, OSError):
-        return " ".join(str(error).split())
+        said = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return " ".join(said.split())
     return None

@@ -309,14 +309,18 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
     """Progress bars on standard error, one for each thing that is going on."""
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, Any] = {}
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    progress = Progress(*columns, console=Console(stderr=True))
 
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done, total=total)
+    def show(what: str, done: int, total: int) -> None:
+        progress.start()  # not before there is a bar: what fails at once is one line
+        if what not in tasks:
+            tasks[what] = progress.add_task(what, total=total)
+        progress.update(tasks[what], completed=done, total=total)
 
+    try:
         yield show
+    finally:
+        progress.stop()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Each part is a sequence of CBOR arrays of rows; `manifest.json` says how many an
 whole, or never, and only its owner may read it.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -78,7 +79,9 @@ class Manifest:
 def new_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a file that gets its name once it is whole and on the disk. Raises FileExistsError rather than replace."""
     if path.exists():
-        raise FileExistsError(17, "it is there already", str(path))
+        raise FileExistsError(errno.EEXIST, "it is there already", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(path.parent))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")
     descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -33,7 +33,7 @@ from services.member.node import Node
 from services.member.operator import Credentials, Log, Payloads, Unreachable
 from services.member.witness import Witness
 from services.observability import count_requests, observability_router
-from services.settings import Settings
+from services.settings import DATABASE_FILE, Settings
 
 PROGRAMME: Final = "ontario"
 ALL: Final = "/all"
@@ -56,6 +56,11 @@ class Parts:
 
 def log_key_of(settings: Settings) -> VerifierKey:
     """The log's key as the member has it from its operator. Raises UnusableMember."""
+    if not settings.member_log_key:
+        raise UnusableMember(
+            "SPARKS_MEMBER_LOG_KEY is not set: go to the folder of a member's node, where its settings are in .env, "
+            "or set SPARKS_DATA_DIR and SPARKS_MEMBER_* as the node has them"
+        )
     key = notes.parse_vkey(settings.member_log_key)
     if key is None or key.type is not KeyType.ED25519:
         hint = "the first line of the operator's /log/keys, compared with what it told you another way"
@@ -157,8 +162,7 @@ def is_entitled(queries: Queries, member_id: str, clock: Clock) -> bool:
 def status(settings: Settings) -> dict[str, object]:
     """How far the copy of these settings is, read from its database, and the operator's size if it answers."""
     log_key = log_key_of(settings)
-    database.require_current(settings.database)
-    engine = database.engine(settings.database, segments=settings.segments)
+    engine = _engine_of(settings)
     try:
         queries = Queries(engine)
         operator_size = _operator_size(settings, log_key)
@@ -170,12 +174,19 @@ def status(settings: Settings) -> dict[str, object]:
 
 def decide(settings: Settings, clock: Clock) -> int:
     """A person has looked at what disagrees: the node tries again. Returns how many disagreements there were."""
-    database.require_current(settings.database)
-    engine = database.engine(settings.database, segments=settings.segments)
+    engine = _engine_of(settings)
     try:
         return Memory(engine).decide(now_s=clock.now_s())
     finally:
         engine.dispose()
+
+
+def _engine_of(settings: Settings) -> Engine:
+    """The database of a copy that is there. Raises UnusableMember, OtherSchema."""
+    if settings.database_url is None and not (settings.data_dir / DATABASE_FILE).exists():
+        raise UnusableMember(f"there is no copy in {settings.data_dir} yet: `sparks serve member` begins it")
+    database.require_current(settings.database)
+    return database.engine(settings.database, segments=settings.segments)
 
 
 def _operator_size(settings: Settings, log_key: VerifierKey) -> int | None:
