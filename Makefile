@@ -1,5 +1,5 @@
 # Everything a developer does here, on a machine with Python 3.11+ and make. Each target sets up what it needs.
-#   make demo    one simulated day of 25 homes and 3 members, then the APIs on port 8000    ONCE=1: only the summary
+#   make demo    one simulated day of 25 homes and 4 members, then the APIs on port 8000    ONCE=1: only the summary
 #   make test    the tests, with real brokers, databases and a proxy
 #   make check   style, types, and who may import whom
 #   make bench   measure this machine: packs and purchases per second

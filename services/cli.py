@@ -73,8 +73,8 @@ def demo(  # noqa: PLR0917 (each is an option of the command)
         float | None, typer.Option(min=1, help="Simulated seconds a second; as fast as it goes unless given.")
     ] = None,
     members: Annotated[
-        int, typer.Option(min=0, max=3, help="Organisations that keep a copy, execute everything again and co-sign.")
-    ] = 3,
+        int, typer.Option(min=0, max=4, help="Organisations that keep a copy, execute again what they see and co-sign.")
+    ] = 4,
     once: Annotated[bool, typer.Option("--once", help="End with the summary instead of serving on.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -20,12 +20,14 @@ from typing import Any, Final, TypeAlias
 
 import httpx
 
+from contracts import programmes
+from contracts.programmes import ALL_COLLECTIONS
 from services.clock import SystemClock
 from services.embedded import listen, served
 from services.keys import Keys, Use
 from services.ledger import checkpoints, notes
 from services.ledger.notes import KeyType, OpenedNote
-from services.member.program import parts
+from services.member.program import ALL, GIVEN, PROGRAMME, parts
 from services.observability import configure_logging
 from services.proposing import Desk, proven_key
 from services.receipts import keyring
@@ -59,8 +61,9 @@ ORGANISATIONS: Final = (
     Organisation("lakeshore", "Lakeshore Power", "utility"),
     Organisation("regulator", "Energy Board", "regulator"),
     Organisation("auditor", "Maple Auditors", "auditor"),
+    Organisation("payments", "Payment Network", "network"),
 )
-"""The operator's own organisation first."""
+"""The operator's own organisation first; the last one is given a part of the collections only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +140,16 @@ class Consortium:
                 "name": member.organisation.name,
                 "role": member.organisation.role,
                 "url": member.base_url,
-                "executed": status.get("size", 0),
+                "copy": status.get("copy", ""),
+                "size": status.get("size", 0),
+                "executed": status.get("executed", 0),
                 "cosigned": status.get("cosigned_size", 0),
                 "disagreements": status.get("disagreements", []),
                 "answers": bool(status),
             }
             for member, status in self._statuses()
         ]
-        agree = all(one["executed"] >= size and not one["disagreements"] for one in told)
+        agree = all(one["size"] >= size and not one["disagreements"] for one in told)
         return {"entries": size, "agree": agree, "copies": told, "finality": self._finality()}
 
     def _statuses(self) -> Iterator[tuple[MemberCopy, dict[str, Any]]]:
@@ -185,7 +190,7 @@ def running(
                     "member_operator_url": url,
                     "member_id": organisation.member_id,
                     "member_log_key": log_key,
-                    "member_cosign_name": f"{organisation.member_id}.example/all",
+                    "member_cosign_name": f"{organisation.member_id}.example{_sees(organisation)}",
                     "member_peers": ",".join(other for other in urls if other != urls[place]),
                 }
             )
@@ -199,7 +204,8 @@ def running(
 def _begin(organisation: Organisation, settings: Settings, port: socket.socket) -> MemberCopy:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     (settings.data_dir / ENV_FILE).write_text(_env(settings), encoding="ascii")
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(settings, port), daemon=True)
+    # No daemon: a node has a process of its own for signatures. It ends with its parent all the same: `_serve`.
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(settings, port))
     process.start()
     return MemberCopy(organisation, settings, process)
 
@@ -245,6 +251,11 @@ def _admission(member: MemberCopy, members: dict[str, Any]) -> dict[str, Any]:
         "cosign_name": member.settings.member_cosign_name,
         "keys": [proven_key(members, keys.seed(use), member_id, str(use), None) for use in (Use.GOVERN, Use.COSIGN)],
     }
+
+
+def _sees(organisation: Organisation) -> str:
+    collections = programmes.load(PROGRAMME).role_collections[organisation.role]
+    return ALL if ALL_COLLECTIONS in collections else GIVEN
 
 
 def _behind(member: MemberCopy, status: dict[str, Any], size: int) -> int:

@@ -125,7 +125,7 @@ def _print_demo(summary: dict[str, Any], as_json: bool) -> None:
     console.print(two_columns("Ledger", [("entries", f"{ledger['size']:,}"), ("executed again", is_verified)]))
     console.print(f"root hash {ledger['root']}", soft_wrap=True)
     if summary["members"]["copies"]:
-        console.print(two_columns("Members: each executes everything again", list(_member_lines(summary["members"]))))
+        console.print(two_columns("Members: each executes again what it sees", list(_member_lines(summary["members"]))))
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")
     sys.stdout.flush()
@@ -174,7 +174,8 @@ def _member_lines(members: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _copy_line(copy: dict[str, Any], size: int) -> str:
     if not copy["answers"]:
         return "DOES NOT ANSWER"
-    executed = f"executed {copy['executed']:,} of {size:,}"
+    given = " given" if copy["copy"] == "given" else ""
+    executed = f"executed {copy['executed']:,}{given} of {size:,}"
     if copy["disagreements"]:
         return f"{executed}, REFUSES entry {copy['disagreements'][0]['index']:,}"
     return f"{executed}, agrees, {'co-signed' if copy['cosigned'] >= size else 'not co-signed yet'}"

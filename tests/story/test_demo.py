@@ -52,12 +52,15 @@ def test_its_members_execute_all_of_it_again_and_their_signatures_make_it_final(
     summary = json_of(sparks(tmp_path / "data", "demo", "--homes", 2, "--once", "--json", settings=ports()))
 
     size, members = summary["ledger"]["size"], summary["members"]
-    assert [copy["role"] for copy in members["copies"]] == ["utility", "regulator", "auditor"]
-    assert [(copy["executed"], copy["cosigned"], copy["disagreements"]) for copy in members["copies"]] == 3 * [
+    *see_all, sees_a_part = members["copies"]
+    assert [copy["role"] for copy in members["copies"]] == ["utility", "regulator", "auditor", "network"]
+    assert [copy["executed"] for copy in see_all] == 3 * [size]
+    assert 0 < sees_a_part["executed"] < size
+    assert [(copy["size"], copy["cosigned"], copy["disagreements"]) for copy in members["copies"]] == 4 * [
         (size, size, [])
     ]
-    signed = ["auditor.example/all", "lakeshore.example/all", "regulator.example/all"]
-    assert members["finality"] == {"size": size, "quorum": 2, "cosigned_by": signed, "final": True}
+    signed = ["auditor.example/all", "lakeshore.example/all", "payments.example/given", "regulator.example/all"]
+    assert members["finality"] == {"size": size, "quorum": 3, "cosigned_by": signed, "final": True}
     assert members["agree"]
 
 
