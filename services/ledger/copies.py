@@ -252,7 +252,7 @@ class Copy(ABC):
             for tile in tiles.required(size).levels
             if tile.partial_width
         }
-        self.size, self._at_s = size, self._window.at_s if batch.entries else self._at_s
+        self.size, self._at_s = size, batch.entries[-1][1] if batch.entries else self._at_s
 
     def _erase(self) -> None:
         erasing.finish(self._engine, self._window.at_s)

@@ -128,13 +128,15 @@ class GivenCopyist(Copy):
 
     def _people(self, indexes: Sequence[int]) -> dict[int, set[bytes] | None]:
         """Whom the entries at `indexes` are about (None: erased already), of those that may be and were given here."""
-        earlier = [index for index in indexes if 0 <= index < self.size]
         personal = self._contracts.derivation.PERSONAL
-        found = {index: self._about[index] for index in indexes if index in self._about}
-        kinds = {index: entry.kind for index, entry in self._store.entries(earlier).items()}
-        for index, rows in self._store.rows_read(earlier):
-            found[index] = notices.people(rows_read.from_bytes(rows)) if rows else None
-        return {index: about for index, about in found.items() if kinds.get(index, self._kinds.get(index)) in personal}
+        earlier = self._store.entries([index for index in indexes if 0 <= index < self.size])
+        given_here = [index for index, one in earlier.items() if one.kind in personal and self.is_inside(one)]
+        rows = self._store.rows_read(given_here)
+        found = {
+            index: notices.people(rows_read.from_bytes(rows[index])) if index in rows else None for index in given_here
+        }
+        now = (index for index in indexes if self._kinds.get(index) in personal and index in self._about)
+        return found | {index: self._about[index] for index in now}
 
     def _is_outside(self, index: int) -> bool:
         inside = self._inside.get(index)

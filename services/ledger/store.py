@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine, Table
 
@@ -207,16 +207,9 @@ class Store:
         found = self._reading.select('SELECT "index", entry FROM entries WHERE "index" = {key}', indexes)
         return {index: entries.from_bytes(entry) for index, entry in found}
 
-    def rows_read(self, indexes: Sequence[int]) -> list[tuple[int, bytes | None]]:
-        """Of those of the payloads that there are, what was read by the entry (None: it is erased)."""
-        found = cast(list[tuple[int, bytes | None]], self._reading.select(_ROWS_READ, indexes))
-        archived = set(indexes) - {index for index, _ in found}
-        if archived:
-            with reading(self._engine) as session:
-                told = list(payloads.read(session, archived))
-            read = dict(self._reading.select('SELECT "index", rows FROM rows_read WHERE "index" = {key}', told))
-            found += [(index, read.get(index)) for index in told]
-        return found
+    def rows_read(self, indexes: Sequence[int]) -> dict[int, bytes]:
+        """What the entries at `indexes` read, of those of which it is kept."""
+        return dict(self._reading.select('SELECT "index", rows FROM rows_read WHERE "index" = {key}', indexes))
 
     def given(self) -> tuple[frozenset[str], int] | None:
         """Of which collections this copy is, and how many entries it was given; None: it is of all."""
@@ -285,10 +278,6 @@ _ANSWERED: Final = 'SELECT id, digest, "index" FROM requests WHERE id = {key}'
 _ACCEPTED: Final = """
     SELECT payloads."index", entries.at_s, payloads.result
     FROM payloads JOIN entries ON entries."index" = payloads."index" WHERE payloads."index" = {key}
-"""
-_ROWS_READ: Final = """
-    SELECT payloads."index", rows_read.rows
-    FROM payloads LEFT JOIN rows_read ON rows_read."index" = payloads."index" WHERE payloads."index" = {key}
 """
 _AGAIN_AT: Final = -1
 

@@ -1,6 +1,7 @@
 """Follows a log: every checkpoint, tile, entry and payload is checked and executed before it counts for anything."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from services.ledger import merkle, tiles
@@ -37,22 +38,31 @@ class Follower:
         if said.size <= copy.size:
             trees.compare_past(copy, said, self._log)
             return said.size
-        checked = self._checked(copy, said)
-        leaves = _Leaves(self._log, checked, said.size)
-        while copy.size < said.size:
-            page = self._payloads.page(copy.size)
-            after = min(page.after, said.size)
-            if page.first != copy.size or after <= page.first:
-                disagree(
-                    copy.size, "payloads", "the page delivered", f"from {copy.size} on", f"[{page.first}, {page.after})"
-                )
-            copy.take_collections(page.collections)
-            indexes = range(page.first, after)
-            sent = [Sent(leaves.entry(index), page.payloads.get(index), page.notices.get(index)) for index in indexes]
-            copy.copy(sent, (said.size, note))
-            on_page(copy.size, said.size)
-        copy.finish()
+        leaves = _Leaves(self._log, self._checked(copy, said), said.size)
+        with ThreadPoolExecutor(1, thread_name_prefix="ahead") as ahead:
+            # One page comes, and is checked against the tree, while the one before it is executed.
+            coming = ahead.submit(self._page, leaves, copy.size, said.size)
+            while copy.size < said.size:
+                collections, sent = coming.result()
+                after = copy.size + len(sent)
+                if after < said.size:
+                    coming = ahead.submit(self._page, leaves, after, said.size)
+                copy.take_collections(collections)
+                copy.copy(sent, (said.size, note))
+                on_page(copy.size, said.size)
+            copy.finish()
+        on_page(copy.size, said.size)
         return said.size
+
+    def _page(self, leaves: "_Leaves", first: int, size: int) -> tuple[frozenset[str] | None, list[Sent]]:
+        """Of which collections the next page is, and what it holds of the tree of `size`."""
+        page = self._payloads.page(first)
+        after = min(page.after, size)
+        if page.first != first or after <= first:
+            disagree(first, "payloads", "the page delivered", f"from {first} on", f"[{page.first}, {page.after})")
+        indexes = range(first, after)
+        sent = [Sent(leaves.entry(index), page.payloads.get(index), page.notices.get(index)) for index in indexes]
+        return page.collections, sent
 
     def look_again(self, copy: Copy, turn: int) -> None:
         """Does the log still serve what was copied from it? One bundle and its tile each turn, all of them in turn."""

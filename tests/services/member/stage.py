@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -206,12 +206,25 @@ def member(
         engine.dispose()
 
 
+def network(
+    url: str, operator_url: str, *, peers: Sequence[str] = (), tells: bool = False
+) -> AbstractContextManager[MemberNode]:
+    """A node of a member that is given what happens at tills."""
+    who, seed = NETWORK.member_id, NETWORK_SEED
+    return member(url, operator_url, peers=peers, who=who, seed=seed, tells=tells, is_given=True)
+
+
 def mint_one_more(engine: Engine) -> int:
     """Be an operator who changes its books: one micro-spark more in the first mint, everything signed anew."""
+    return move_one_more(engine, "customer|minted")
+
+
+def move_one_more(engine: Engine, accounts: str) -> int:
+    """One micro-spark more in the first entry that moves sparks between two such accounts, everything signed anew."""
     with database.transaction(engine) as session:
         rows = session.execute(select(PAYLOADS).order_by(PAYLOADS.c.index)).mappings().all()
         index, forged = next(
-            (row["index"], forged) for row in rows if (forged := _with_one_more(row["effects"])) is not None
+            (row["index"], forged) for row in rows if (forged := _with_one_more(row["effects"], accounts)) is not None
         )
         salt = rows[index]["effects_salt"]
         leaves = [row.entry for row in session.execute(select(ENTRIES).order_by(ENTRIES.c.index))]
@@ -224,9 +237,9 @@ def mint_one_more(engine: Engine) -> int:
     return int(index)
 
 
-def _with_one_more(effects: bytes) -> bytes | None:
+def _with_one_more(effects: bytes, accounts: str) -> bytes | None:
     postings, written, result = cbor2.loads(effects)
-    amounts = [place for place, (asset, account, _) in enumerate(postings) if re.match("customer|minted", account)]
+    amounts = [place for place, (asset, account, _) in enumerate(postings) if re.match(accounts, account)]
     if len(amounts) != 2 or postings[amounts[0]][0] != "spark":
         return None
     for place in amounts:

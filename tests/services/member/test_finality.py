@@ -23,7 +23,10 @@ from tests.services.ledger.builders import Books, fund, request, running
 from tests.services.ledger.http_ledger import LOG_KEY
 from tests.services.member import stage
 
-SEEDS = {name: hashlib.sha256(name.encode()).digest() for name in ("hydro", "retail")}
+SEEDS = {name: hashlib.sha256(name.encode()).digest() for name in ("hydro", "interlink")}
+ROLES = {"hydro": "auditor", "interlink": "network"}
+"""One has executed everything, and one what it was given; the quorum counts both."""
+COSIGN_NAMES = {"hydro": "hydro.example/all", "interlink": "interlink.example/given"}
 S_MAX = 30
 
 
@@ -59,9 +62,10 @@ def consortium(tmp_path: Path, database_url: str) -> Iterator[Consortium]:
         for name, seed in SEEDS.items():
             leaving[name] = stack.enter_context(ExitStack())
             own_url = f"sqlite:///{tmp_path / name}.db"
-            node = leaving[name].enter_context(stage.member(own_url, url, who=name, seed=seed))
+            is_given = ROLES[name] == "network"
+            node = leaving[name].enter_context(stage.member(own_url, url, who=name, seed=seed, is_given=is_given))
             nodes[name] = node
-            stage.admit(books, name, node.url, seed, approved_by=dict(approved_by))
+            stage.admit(books, name, node.url, seed, approved_by=dict(approved_by), role=ROLES[name])
             approved_by[name] = seed
         stage.set_quorum(books, 2, serial=2, approved_by=approved_by)
         members = Members(books.queries, books.clock.now_s)
@@ -75,7 +79,7 @@ def test_with_a_quorum_the_published_checkpoint_bears_the_members_signatures(con
 
     consortium.collect()
 
-    assert consortium.signers() == {LOG_KEY.name, "hydro.example/all", "retail.example/all"}
+    assert consortium.signers() == {LOG_KEY.name, *COSIGN_NAMES.values()}
     assert httpx.get(f"{consortium.url}/log/keys").text.endswith("quorum 2\n")
 
 
@@ -122,7 +126,7 @@ def test_each_round_goes_on_from_what_was_signed_before(consortium: Consortium):
 
 def test_a_member_that_is_gone_delays_finality_and_never_the_log(consortium: Consortium):
     consortium.collect()
-    consortium.leaving["retail"].close()
+    consortium.leaving["interlink"].close()
     before = consortium.books.queries.final()
 
     consortium.books.accept(fund(9))
@@ -135,4 +139,4 @@ def test_a_member_that_is_gone_delays_finality_and_never_the_log(consortium: Con
 
 def stage_key(name: str) -> notes.VerifierKey:
     public_key = signatures.public_key_of(stage.cosign_seed(SEEDS[name]))
-    return notes.VerifierKey(f"{name}.example/all", notes.KeyType.COSIGNATURE, public_key)
+    return notes.VerifierKey(COSIGN_NAMES[name], notes.KeyType.COSIGNATURE, public_key)

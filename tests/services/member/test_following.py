@@ -1,6 +1,7 @@
 """A member of all collections follows an operator over HTTP, on both engines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,9 @@ from services.ledger.notes import KeyType, OpenedNote, VerifierKey
 from tests.services.ledger.builders import Books, Home, fund, running
 from tests.services.ledger.http_ledger import LOG_KEY, serving_routers
 from tests.services.member import stage
-from tests.services.member.stage import Proxy, member, mint_one_more, operator
+from tests.services.member.stage import MemberNode, Proxy, member, mint_one_more, network, operator
+
+Keeper = Callable[..., AbstractContextManager[MemberNode]]
 
 NAME_KEY = VerifierKey(stage.NAME, KeyType.COSIGNATURE, signatures.public_key_of(stage.cosign_seed(stage.SEED)))
 
@@ -76,15 +79,22 @@ def test_a_mint_of_one_micro_spark_too_much_is_refused_and_named_after_a_restart
             assert own.offer(books.queries.checkpoint()).status_code == 422
 
 
-@pytest.mark.parametrize("file", ["log/tile/entries/", "log/tile/0/", "v1/members/payloads"])
-def test_bytes_changed_on_the_way_are_refused(books: Books, sqlite_url: str, file: str):
+@pytest.mark.parametrize(
+    ("file", "copy_of"),
+    [
+        *(("log/tile/entries/", kind) for kind in (member, network)),
+        *(("log/tile/0/", kind) for kind in (member, network)),
+        ("v1/members/payloads", member),
+    ],
+)
+def test_bytes_changed_on_the_way_are_refused(books: Books, sqlite_url: str, file: str, copy_of: Keeper):
     def change(path: str, body: bytes) -> bytes:
         return body.replace(body[-40:-8], bytes(32), 1) if path.startswith(file) else body
 
     with (
         operator(books) as url,
         serving_routers(Proxy(url, change).router()) as between,
-        member(sqlite_url, between) as own,
+        copy_of(sqlite_url, between) as own,
     ):
         own.round()
 
@@ -113,9 +123,10 @@ def test_what_was_copied_and_is_served_otherwise_now_is_noticed_though_nothing_i
         assert own.offer(books.queries.checkpoint()).status_code == 422
 
 
-@pytest.mark.parametrize("dropped", [False, True])
+@pytest.mark.parametrize("copy_of", [member, network], ids=["all", "given"])
+@pytest.mark.parametrize("dropped", [False, True], ids=["rewritten", "dropped"])
 def test_a_history_that_is_rewritten_is_refused_at_its_first_other_entry(
-    books: Books, tmp_path: Path, sqlite_url: str, dropped: bool
+    books: Books, tmp_path: Path, sqlite_url: str, dropped: bool, copy_of: Keeper
 ):
     with running(f"sqlite:///{tmp_path / 'other.db'}", chance=bytes) as other:
         home = _begin(other)
@@ -124,7 +135,7 @@ def test_a_history_that_is_rewritten_is_refused_at_its_first_other_entry(
         other.accept(*(later[:1] if dropped else [fund(7)]), *(fund(cents) for cents in range(10, 20)))
         with operator(books) as url, operator(other) as other_url:
             proxy = Proxy(url)
-            with serving_routers(proxy.router()) as between, member(sqlite_url, between) as own:
+            with serving_routers(proxy.router()) as between, copy_of(sqlite_url, between) as own:
                 own.round()
                 proxy.upstream = other_url
                 own.round()
@@ -136,13 +147,14 @@ def test_a_history_that_is_rewritten_is_refused_at_its_first_other_entry(
                 assert metrics.disagreements == 1
 
 
-def test_a_fork_shown_to_two_members_is_found_by_both(books: Books, tmp_path: Path, sqlite_url: str):
+@pytest.mark.parametrize("copy_of", [member, network], ids=["all", "given"])
+def test_a_fork_shown_to_two_members_is_found_by_both(books: Books, tmp_path: Path, sqlite_url: str, copy_of: Keeper):
     with running(f"sqlite:///{tmp_path / 'other.db'}", chance=bytes) as other:
         _begin(other)
         other.accept(fund(7))
         with operator(books) as url, operator(other) as other_url:
             second_url = f"sqlite:///{tmp_path / 'second.db'}"
-            with member(sqlite_url, url) as first, member(second_url, other_url, peers=[first.url]) as second:
+            with member(sqlite_url, url) as first, copy_of(second_url, other_url, peers=[first.url]) as second:
                 first.round()
                 second.round()
 

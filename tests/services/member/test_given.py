@@ -19,7 +19,15 @@ from services.ledger.tables import PAYLOADS, STATE
 from tests.services.ledger.builders import Books, Home, code, fund, purchase, request, running, shop, verified
 from tests.services.ledger.http_ledger import LOG_KEY, serving_routers
 from tests.services.member import stage
-from tests.services.member.stage import NETWORK, NETWORK_SEED, MemberNode, Proxy, mint_one_more, operator
+from tests.services.member.stage import (
+    NETWORK_SEED,
+    MemberNode,
+    Proxy,
+    mint_one_more,
+    move_one_more,
+    network,
+    operator,
+)
 
 NAME_KEY = VerifierKey(
     "interac.example/given", KeyType.COSIGNATURE, signatures.public_key_of(stage.cosign_seed(NETWORK_SEED))
@@ -27,10 +35,6 @@ NAME_KEY = VerifierKey(
 ANN = "customer-1"
 ACCOUNT = f"account/spark/customer/{ANN}"
 Change = Callable[[int, Payload], Payload]
-
-
-def network(database_url: str, url: str):
-    return stage.member(database_url, url, who=NETWORK.member_id, seed=NETWORK_SEED, is_given=True)
 
 
 @pytest.fixture
@@ -241,8 +245,18 @@ def test_what_is_said_to_be_erased_is_taken_as_committed(books: Books, sqlite_ur
         assert own.node.status().size == books.queries.size()
 
 
-def test_a_mint_that_is_wrong_is_not_seen_here_and_a_purchase_that_is_wrong_is(books: Books, sqlite_url: str):
-    """Who executes what a member of some collections cannot is a member of all."""
+def test_a_purchase_that_moves_one_micro_spark_too_much_is_refused_and_named(books: Books, database_url: str):
+    books.writer.stop()
+    forged = move_one_more(books.engine, "customer|retailer")
+    with operator(books) as url, network(database_url, url) as own:
+        assert own.offer(books.queries.checkpoint()).status_code == 422
+        (found,) = own.node.memory.standing()
+        assert found.difference.index == forged == min(purchases(books))
+        assert abs(int(found.difference.theirs.split()[-1]) - int(found.difference.ours.split()[-1])) == 1
+        assert own.node.status().size == forged
+
+
+def test_a_mint_that_is_wrong_is_for_members_of_all_collections_to_find(books: Books, sqlite_url: str):
     books.writer.stop()
     forged = mint_one_more(books.engine)
     with operator(books) as url, network(sqlite_url, url) as own:

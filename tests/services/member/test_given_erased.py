@@ -15,8 +15,7 @@ from services.ledger.deliveries import Notice
 from services.ledger.tables import ERASURES, PAYLOADS, ROWS_READ, STATE
 from tests.services.ledger.builders import Books, Home, code, purchase, running
 from tests.services.ledger.http_ledger import serving_routers
-from tests.services.member import stage
-from tests.services.member.stage import NETWORK, NETWORK_SEED, MemberNode, Proxy, operator
+from tests.services.member.stage import NETWORK, NETWORK_SEED, MemberNode, Proxy, network, operator
 from tests.services.member.test_erased import ANN, BOB, Desk, erase, erased, live
 
 
@@ -25,10 +24,6 @@ def books(tmp_path: Path) -> Iterator[Books]:
     """The operator's ledger, with two homes that earn and pay."""
     with running(f"sqlite:///{tmp_path / 'operator.db'}") as books:
         yield books
-
-
-def network(database_url: str, url: str, *, tells: bool = False):
-    return stage.member(database_url, url, who=NETWORK.member_id, seed=NETWORK_SEED, is_given=True, tells=tells)
 
 
 def at_tills(books: Books, indexes: tuple[int, ...]) -> set[int]:

@@ -13,7 +13,7 @@ from services.ledger import tables
 from services.ledger.verify import Report, verify
 from tests.services.ledger.builders import Home, code, fund, purchase, running, shop, verified
 from tests.services.ledger.http_ledger import LOG_KEY
-from tests.services.member.stage import NETWORK, NETWORK_SEED, member, operator
+from tests.services.member.stage import network, operator
 
 ANN = "customer-1"
 
@@ -31,7 +31,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
             books.accept(code(name, ANN), purchase(name))
         with (
             operator(books) as url,
-            member(f"sqlite:///{path}", url, who=NETWORK.member_id, seed=NETWORK_SEED, is_given=True) as own,
+            network(f"sqlite:///{path}", url) as own,
         ):
             own.round()
             assert own.node.status().size == books.queries.size()

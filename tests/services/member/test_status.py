@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli import app
+from services.ledger.deliveries import words
 from tests.services.ledger.builders import Books, Home, code, fund, purchase, running, shop, verified
 from tests.services.ledger.http_ledger import LOG_KEY
-from tests.services.member import stage
-from tests.services.member.stage import NETWORK, NETWORK_SEED, member, mint_one_more, operator
+from tests.services.member.stage import NETWORK, member, mint_one_more, network, operator
 
 ANN = "customer-1"
 Ask = Callable[..., Result]
@@ -62,14 +62,14 @@ def test_a_copy_of_some_collections_says_what_it_executed_and_what_is_outside(bo
     size = books.queries.size()
     with operator(books) as url:
         path = f"sqlite:///{tmp_path / 'sparks.db'}"
-        with stage.member(path, url, who=NETWORK.member_id, seed=NETWORK_SEED, is_given=True) as own:
+        with network(path, url) as own:
             own.round()
         shown = ask("status", "--json", url=url)
 
     assert shown.exit_code == 0
-    assert f"given: 4 entries of checkout governance executed, {size - 4} outside; 0 behind" in shown.stderr
+    assert f"given: 4 entries of {words(NETWORK.collections)} executed, {size - 4} outside; 0 behind" in shown.stderr
     said = json.loads(shown.stdout.splitlines()[-1])
     assert (said["copy"], said["collections"], said["executed"], said["outside"]) == (
-        *("given", ["checkout", "governance"]),
+        *("given", sorted(NETWORK.collections or ())),
         *(4, size - 4),
     )
