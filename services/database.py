@@ -116,8 +116,8 @@ def among(connection: Connection, column: ColumnElement[T], values: Collection[T
 def release_erased(engine: Engine) -> bool:
     """Let go of the bytes of deleted rows; False if a reader still holds on to them.
 
-    SQLite overwrites them in its file (secure_delete) and empties its journal here. PostgreSQL keeps dead rows until
-    they are vacuumed, which the server does by itself, and its journal until that is recycled: docs/operations.md.
+    SQLite overwrites them in its file (secure_delete) and empties its journal here. PostgreSQL keeps their bytes until
+    `VACUUM FULL` writes the table anew, and its journal until that is dropped: docs/operations.md.
     """
     if not is_sqlite(engine):
         return True
