@@ -17,9 +17,10 @@ from services.contract_sets import ContractSet
 from services.ledger import executing, rows_read
 from services.ledger.deliveries import Payload
 from services.ledger.differing import disagree, shown
+from services.ledger.entries import Entry
 from services.ledger.hashed import Hashed
 from services.ledger.rows_read import RowRead
-from services.ledger.store import Written
+from services.ledger.store import PACK_PREFIX, Written
 
 Seen = Callable[[str], Written | None]
 """The newest row that was seen under a key; its row may be a Hashed. None: none was."""
@@ -59,6 +60,14 @@ class _Empty(_View):
         return None
 
 
+def is_executed(contracts: ContractSet, index: int, entry: Entry) -> bool:
+    """Was what it read kept when it was written? Where no role was given its collection then, it is not executed here.
+
+    That follows from the contract set that was active, so that nobody can choose it.
+    """
+    return index == 0 or entry.collection in rows_read.collections(contracts.programme)
+
+
 def read_of(index: int, payload: Payload) -> Mapping[str, RowRead]:
     """The rows given with an entry; none with the first. Raises Disagreed."""
     if index == 0:
@@ -94,7 +103,9 @@ def check(index: int, read: Mapping[str, RowRead], seen: Seen, is_outside: IsOut
             if not (row.is_of(given.data) if isinstance(row, Hashed) else given.data == known.data):
                 disagree(index, TABLE, f"the row {key}", ours, theirs)
             continue
-        if (known is not None and given.version < known.version) or not is_outside(given.version):
+        # A pack that an entry taken as committed has decided is known here by nothing.
+        is_new = known is None and key.startswith(PACK_PREFIX)
+        if (known is not None and given.version < known.version) or not (is_new or is_outside(given.version)):
             disagree(index, TABLE, f"the row {key}", ours, theirs)
         news[key] = Written(given.version, None, given.data)
     return news

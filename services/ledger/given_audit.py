@@ -15,12 +15,12 @@ from services.ledger.differing import Disagreed, disagree
 from services.ledger.entries import Entry
 from services.ledger.hashed import Hashed
 from services.ledger.log_audit import LogAudit, same
-from services.ledger.store import Written
+from services.ledger.store import PACK_PREFIX, Written
 from services.ledger.stored import Page, Stored
 
 PROGRAMME: Final = "ontario"
 """Whose contracts read the first entry; it names its own programme."""
-_UNUSED: Final = (tables.REQUESTS, tables.REJECTIONS, tables.PACKS, tables.ROW_VERSIONS, tables.SUBJECTS)
+_UNUSED: Final = (tables.REQUESTS, tables.REJECTIONS, tables.ROW_VERSIONS, tables.SUBJECTS)
 
 
 class GivenAudit(LogAudit):
@@ -40,6 +40,8 @@ class GivenAudit(LogAudit):
         self._notices = moment.notices()
         self._about: dict[int, set[bytes] | None] = {}
         self._erased: set[int] = set()
+        self._asking = set(self._notices)
+        """The entries that erase others."""
 
     # Page by page
 
@@ -93,6 +95,8 @@ class GivenAudit(LogAudit):
             self._open(payload)
         request = executing.request_of(self._contracts, index, entry, payload)
         if request is None:
+            self._erased.add(index)
+        if request is None or not given.is_executed(self._contracts, index, entry):
             return self._take(index, payload)
         read = given.read_of(index, payload)
         news = given.check(index, read, self._seen.get, lambda version: bool(self._outside[version]))
@@ -100,6 +104,9 @@ class GivenAudit(LogAudit):
         rows = executing.compare(self._contracts, index, done, payload)
         self._seen |= news | {key: Written(index, row, rows[key]) for key, row in done.writes.items()}
         self._about[index] = notices.people(read)
+        if entry.kind == EraseCustomer.KIND:
+            self._asking.add(index)
+            self._erased.difference_update(request.command.erased)
         if index == 0:
             self._begin_log(request.command.origin)
         elif state.ACTIVE_KEY in done.writes:
@@ -109,13 +116,12 @@ class GivenAudit(LogAudit):
         return done.postings
 
     def _take(self, index: int, payload: Payload) -> Any:
-        """An erased entry is taken as committed."""
+        """An entry that is erased, or whose rows were not kept, is taken as committed."""
         outline = executing.outline_of(self._contracts, index, payload)
         for key, sha256 in outline.written.items():
             row: Any = None if sha256 is None else Hashed(sha256)
             self._seen[key] = Written(index, row, None)
         self._about[index] = None
-        self._erased.add(index)
         self.taken += 1
         return outline.postings
 
@@ -161,13 +167,28 @@ class GivenAudit(LogAudit):
                 self.findings.add(row.version, "state", f"no entry left a row {row.key}, and none read it")
             elif not _is_kept(seen, row.value):
                 self.findings.add(seen.version, "state", f"{row.key} is another")
-        for key, seen in self._seen.items():
-            if given.is_there(seen):
-                self.findings.add(seen.version, "state", f"{key} is missing")
+        decided = {key: seen for key, seen in self._seen.items() if key.startswith(PACK_PREFIX)}
+        for key in self._seen.keys() - decided.keys():
+            if given.is_there(self._seen[key]):
+                self.findings.add(self._seen[key].version, "state", f"{key} is missing")
+        self._compare_packs(decided)
+
+    def _compare_packs(self, decided: dict[str, Written]) -> None:
+        """The rows of packs that were seen; those known by their hash are not stored."""
+        rows = self._contracts.state
+        for row in self._stored.stream(tables.PACKS):
+            columns: Any = tuple(row)
+            device_id, seq, version, *fields = columns
+            seen = decided.pop(rows.pack_key(device_id, seq), None)
+            if seen is None or seen.version != version or not _is_kept(seen, rows.to_bytes(rows.Decided(*fields))):
+                self.findings.add(version, "packs", f"number {seq} of {device_id} is another, or no entry decided it")
+        for key, seen in decided.items():
+            if given.is_there(seen) and not isinstance(seen.row, Hashed):
+                self.findings.add(seen.version, "packs", f"{key} is missing")
 
     def _compare_erasures(self) -> None:
         done = {row.entry_index for row in self._stored.stream(tables.ERASURES)}
-        for index in sorted(done ^ self._notices.keys()):
+        for index in sorted(done ^ self._asking):
             self.findings.add(index, "erasures", "it asks for an erasure, or the table says so, and not both")
 
     def _compare_rest(self) -> None:

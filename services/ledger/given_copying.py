@@ -69,7 +69,9 @@ class GivenCopyist(Copy):
         keys: set[str] = set()
         versions: set[int] = set()
         for place, (one, request) in enumerate(zip(run, requests, strict=False)):
-            if request is not None and one.sent.payload is not None:
+            if request is None or one.sent.payload is None:
+                continue
+            if given.is_executed(self._contracts, self.size + place, one.entry):
                 for key, row in given.read_of(self.size + place, one.sent.payload).items():
                     keys.add(key)
                     versions.add(-1 if row.version is None else row.version)
@@ -83,7 +85,7 @@ class GivenCopyist(Copy):
             if entry.kind == EraseCustomer.KIND:
                 self._note(batch, one)
             return
-        if request is None:
+        if request is None or not given.is_executed(self._contracts, self._window.index, entry):
             self._take(batch, payload)
         else:
             self._execute(batch, entry, payload, request)
@@ -103,12 +105,14 @@ class GivenCopyist(Copy):
             self._window.written[key] = Written(index, row, rows[key])
         if payload.read is not None:
             batch.rows_read.append((index, payload.read))
+        if entry.kind == EraseCustomer.KIND:  # seen itself, it names what it erases
+            batch.erasures.append((index, None))
         self._about[index] = notices.people(read)
         self._add_payload(batch, payload, done.postings)
         self._note_activation(done.writes)
 
     def _take(self, batch: Batch, payload: Payload) -> None:
-        """An erased entry is taken as committed: of the rows that it wrote the hashes are known."""
+        """An entry that is erased, or whose rows were not kept, is taken as committed: it leaves hashes of its rows."""
         outline = executing.outline_of(self._contracts, self._window.index, payload)
         for key, sha256 in outline.written.items():
             row: Any = None if sha256 is None else Hashed(sha256)

@@ -50,10 +50,7 @@ class Last:
 
 
 class Written(NamedTuple):
-    """The newest row under a key: the entry that wrote it, and the row with its bytes (None, None: it is gone).
-
-    A pack's bytes are not stored; who reads one has the row only.
-    """
+    """The newest row under a key: the entry that wrote it, and the row with its bytes (None, None: it is gone)."""
 
     version: int
     row: Row | None
@@ -165,7 +162,8 @@ class Store:
         if not found:
             return None
         version, *decided = found[0]
-        return Written(version, self.contracts.state.Decided(*decided), None)
+        row = self.contracts.state.Decided(*decided)
+        return Written(version, row, self.contracts.state.to_bytes(row))
 
     def known(self, ids: Sequence[bytes]) -> dict[bytes, Known]:
         """How those of the requests `ids` that were answered before were answered."""
