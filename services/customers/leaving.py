@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Path
@@ -28,9 +29,66 @@ _STAY: Final = LeavingBody()
 _INDEX_MAX: Final = 2**62
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Erasures:
+    """What became of each erasure, and whose word on it counts."""
+
+    departures: Departures
+    ledger: Ledger
+    clock: Clock
+    origin: str
+
+    def shown(self, departure: Departure) -> dict[str, Any]:
+        """The members of `shapes.Erasure`."""
+        index = departure.entry_index
+        rows = [] if index is None else self.departures.receipts(index)
+        said = {row.who for row in rows}
+        return {
+            "erasure_id": departure.erasure_id,
+            "state": "erasing" if departure.done_s is None else "erased",
+            "entry_index": index,
+            "final_statement": _statement(departure.statement or {}),
+            "receipts": [_receipt(row) for row in rows],
+            "waiting_for": [member_id for member_id in self._members() if member_id not in said],
+        }
+
+    def keep(self, index: int, member_id: str, body: SignedReceiptBody) -> None:
+        """Keep a member's receipt; raises Problem if it is malformed, unsigned or of nothing that was erased."""
+        data, signature = bytes_of(body.receipt) or b"", bytes_of(body.signature) or b""
+        try:
+            receipt = erasures.from_bytes(data)
+        except ValueError as error:
+            raise Problem("malformed_body", "The receipt is no erasure receipt in base64url.") from error
+        if (receipt.origin, receipt.index, receipt.who) != (self.origin, index, member_id):
+            raise Problem("malformed_body", "The receipt is of another log, entry or member.")
+        if not any(signatures.verify(key, data, signature) for key in self._keys(member_id)):
+            raise Problem("unauthorized", "No key of this member signed the receipt.")
+        if self._erased_at(index) != receipt.customer_hash:
+            raise Problem("not_found", "That entry erases no such customer.")
+        self.departures.keep_receipt(receipt, signature)
+
+    def _keys(self, member_id: str) -> Iterator[bytes]:
+        (member,) = self.ledger.rows([state.member_key(member_id)])
+        if isinstance(member, Member):
+            now_s = self.clock.now_s()
+            yield from (key.public_key for key in member.keys if key.use == GOVERN and key.is_valid(now_s))
+
+    def _erased_at(self, index: int) -> bytes | None:
+        """The hash of whom an entry erases."""
+        recorded = self.ledger.entry(index)
+        if recorded is None or recorded.kind != EraseCustomer.KIND:
+            return None
+        return hashlib.sha256(recorded.command["customer_id"].encode()).digest()
+
+    def _members(self) -> tuple[str, ...]:
+        (membership,) = self.ledger.rows([state.MEMBERSHIP_KEY])
+        return membership.members if isinstance(membership, Membership) else ()
+
+
 def leaving_router(*, departures: Departures, ledger: Ledger, clock: Clock, tokens: Tokens, origin: str) -> APIRouter:
     """Return the router of `DELETE /v1/me` and `/v1/erasures`."""
     router = APIRouter()
+    told = _Erasures(departures=departures, ledger=ledger, clock=clock, origin=origin)
     _Customer: TypeAlias = Annotated[Caller, Depends(tokens.customer)]
 
     @router.delete(
@@ -47,7 +105,7 @@ def leaving_router(*, departures: Departures, ledger: Ledger, clock: Clock, toke
         or is paid out in whole cents (less than a cent stays with the programme). Then everything about me is erased,
         from every copy of the ledger. There is no way back. Asked again, the answer is the same.
         """
-        return _shown(departures.leave(caller.subject, body.transfer_to))
+        return told.shown(departures.leave(caller.subject, body.transfer_to))
 
     @router.get(
         "/v1/erasures/{erasure_id}",
@@ -61,7 +119,7 @@ def leaving_router(*, departures: Departures, ledger: Ledger, clock: Clock, toke
         found = departures.named(erasure_id)
         if found is None or found.statement is None:
             raise Problem("not_found", "There is no such erasure.")
-        return _shown(found)
+        return told.shown(found)
 
     @router.put(
         "/v1/erasures/{index}/receipts/{member_id}",
@@ -76,49 +134,7 @@ def leaving_router(*, departures: Departures, ledger: Ledger, clock: Clock, toke
         body: SignedReceiptBody,
     ) -> None:
         """The receipt that entry `index` asks of a member, signed by one of its `govern` keys; the first stays."""
-        data, signature = bytes_of(body.receipt) or b"", bytes_of(body.signature) or b""
-        try:
-            receipt = erasures.from_bytes(data)
-        except ValueError as error:
-            raise Problem("malformed_body", "The receipt is no erasure receipt in base64url.") from error
-        if (receipt.origin, receipt.index, receipt.who) != (origin, index, member_id):
-            raise Problem("malformed_body", "The receipt is of another log, entry or member.")
-        if not any(signatures.verify(key, data, signature) for key in _keys(member_id)):
-            raise Problem("unauthorized", "No key of this member signed the receipt.")
-        if _erased_at(index) != receipt.customer_hash:
-            raise Problem("not_found", "That entry erases no such customer.")
-        departures.keep_receipt(receipt, signature)
-
-    def _keys(member_id: str) -> Iterator[bytes]:
-        (member,) = ledger.rows([state.member_key(member_id)])
-        if isinstance(member, Member):
-            now_s = clock.now_s()
-            yield from (key.public_key for key in member.keys if key.use == GOVERN and key.is_valid(now_s))
-
-    def _erased_at(index: int) -> bytes | None:
-        """The hash of whom an entry erases."""
-        recorded = ledger.entry(index)
-        if recorded is None or recorded.kind != EraseCustomer.KIND:
-            return None
-        return hashlib.sha256(recorded.command["customer_id"].encode()).digest()
-
-    def _shown(departure: Departure) -> dict[str, Any]:
-        """The members of `shapes.Erasure`."""
-        index = departure.entry_index
-        rows = [] if index is None else departures.receipts(index)
-        said = {row.who for row in rows}
-        return {
-            "erasure_id": departure.erasure_id,
-            "state": "erasing" if departure.done_s is None else "erased",
-            "entry_index": index,
-            "final_statement": _statement(departure.statement or {}),
-            "receipts": [_receipt(row) for row in rows],
-            "waiting_for": [member_id for member_id in _members() if member_id not in said],
-        }
-
-    def _members() -> tuple[str, ...]:
-        (membership,) = ledger.rows([state.MEMBERSHIP_KEY])
-        return membership.members if isinstance(membership, Membership) else ()
+        told.keep(index, member_id, body)
 
     return router
 

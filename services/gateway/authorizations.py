@@ -39,6 +39,14 @@ def authorizations_router(
     programme  gives the active parameters: they say above which amount a purchase is answered once its entry is final
     """
     router = APIRouter(prefix="/v1/authorizations", tags=["retailers"])
+    _add_purchases(router, ledger, tokens, programme)
+    _add_moves(router, ledger, tokens)
+    return router
+
+
+def _add_purchases(
+    router: APIRouter, ledger: Ledger, tokens: Tokens, programme: Callable[[], Awaitable[Programme]]
+) -> None:
     retailer = tokens.organisation(Scope.RETAILER)
     _Retailer: TypeAlias = Annotated[Caller, Depends(retailer)]
     _Asked: TypeAlias = Annotated[Asked, Depends(asked_by(retailer))]
@@ -87,6 +95,16 @@ def authorizations_router(
             raise _unknown()
         return JSONResponse(shown(purchase, purchase.index))
 
+
+def _add_moves(router: APIRouter, ledger: Ledger, tokens: Tokens) -> None:
+    retailer = tokens.organisation(Scope.RETAILER)
+    _Retailer: TypeAlias = Annotated[Caller, Depends(retailer)]
+    _Asked: TypeAlias = Annotated[Asked, Depends(asked_by(retailer))]
+
+    async def done(asked: Asked, command: Command) -> JSONResponse:
+        accepted = outcome_of(await ledger.ask(Request(asked.id, asked.digest, command)))
+        return JSONResponse(answer(accepted.result, accepted.index), 201)
+
     @router.post(
         "/{authorization_id}/captures",
         summary="Take part or all of a hold",
@@ -97,7 +115,7 @@ def authorizations_router(
         authorization_id: str, caller: _Retailer, asked: _Asked, body: AmountBody = _ALL_OF_IT
     ) -> JSONResponse:
         """The rest goes back to the customer; 0 gives all of it back."""
-        return await _done(asked, Capture(_retailer_id(caller), _checked(authorization_id), body.amount_cents))
+        return await done(asked, Capture(_retailer_id(caller), _checked(authorization_id), body.amount_cents))
 
     @router.post(
         "/{authorization_id}/voids",
@@ -109,7 +127,7 @@ def authorizations_router(
         authorization_id: str, caller: _Retailer, asked: _Asked, body: NothingBody = _NOTHING
     ) -> JSONResponse:
         """Of a hold, or of a sale on the business day it was captured, before any refund."""
-        return await _done(asked, Void(_retailer_id(caller), _checked(authorization_id)))
+        return await done(asked, Void(_retailer_id(caller), _checked(authorization_id)))
 
     @router.post(
         "/{authorization_id}/refunds",
@@ -123,13 +141,7 @@ def authorizations_router(
     async def refund(
         authorization_id: str, caller: _Retailer, asked: _Asked, body: AmountBody = _ALL_OF_IT
     ) -> JSONResponse:
-        return await _done(asked, Refund(_retailer_id(caller), _checked(authorization_id), body.amount_cents))
-
-    async def _done(asked: Asked, command: Command) -> JSONResponse:
-        accepted = outcome_of(await ledger.ask(Request(asked.id, asked.digest, command)))
-        return JSONResponse(answer(accepted.result, accepted.index), 201)
-
-    return router
+        return await done(asked, Refund(_retailer_id(caller), _checked(authorization_id), body.amount_cents))
 
 
 def _retailer_id(caller: Caller) -> str:
