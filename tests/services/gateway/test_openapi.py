@@ -69,15 +69,18 @@ def fresh(platform: Platform, who: Who) -> Who:
     return Who(platform, who.id, {"Authorization": f"Bearer {token}"})
 
 
+STATEMENTS = ("/v1/statements", "/v1/statements/{date}")
+
+
 def test_every_call_says_who_may_make_it_and_which_problems_it_answers(running):
-    by_id = {"/v1/erasures/{erasure_id}", "/v1/erasures/{index}/receipts/{member_id}"}
-    open_to_all = {"/v1/customers", "/v1/sessions", *by_id}
+    open_to_all = {("post", "/v1/customers"), ("post", "/v1/sessions"), *(("get", path) for path in STATEMENTS)}
+    open_to_all |= {("get", "/v1/erasures/{erasure_id}"), ("put", "/v1/erasures/{index}/receipts/{member_id}")}
     for path, calls in documented(running)["paths"].items():
         for method, call in calls.items():
             if not path.startswith("/v1/"):
                 continue
             assert call["summary"], path
-            assert bool(call.get("security")) == (path not in open_to_all), path
+            assert bool(call.get("security")) == ((method, path) not in open_to_all), (method, path)
             assert {"422", "503"} <= set(call["responses"]), path
             for status, answer in call["responses"].items():
                 expected = {"application/problem+json"} if status >= "400" else {"application/json"}
