@@ -188,5 +188,7 @@ def _tell_what_to_try(platform: Rehearsal, members: Consortium) -> None:
     sparks, folder = shlex.quote(os.path.abspath(sys.argv[0])), members.members[-1].settings.data_dir.resolve()
     say('Try, in another terminal (docs/operations.md, "Members in the demo", has tampering and a takeover):')
     say(f"  {sparks} member keys --url {platform.base_url}")
+    say(f"  {sparks} statement show {demo.DAY} --out statement.json --url {platform.base_url}")
+    say(f"  {sparks} statement verify statement.json")
     say(f"  cd {shlex.quote(str(folder))} && {sparks} member status")
     say(f"  cd {shlex.quote(str(folder))} && {sparks} ledger verify")
