@@ -33,7 +33,8 @@ SETS_MAX: Final = 1_000
 COSIGNATURES_LOOKED_AT: Final = 200
 """Of the newest ones: an old checkpoint that became final is of no use to anybody."""
 FINAL_RECENT_S: Final = 30
-"""A final checkpoint that is older is not shown before a newer one."""
+"""A final checkpoint that is older is not shown before a newer one, nor one that says it comes from the future: members
+whose clocks are ahead would otherwise hold back everybody who follows."""
 
 _DECIDED = (PACKS.c.sha256, PACKS.c.refusal, PACKS.c.index, PACKS.c.start_s, PACKS.c.end_s, PACKS.c.again_at)
 
@@ -213,7 +214,7 @@ class Queries:
         with self._reading() as session:
             size, note = _newest_checkpoint(session)
             final = _final(session)
-        is_recent = final is not None and (final.size == size or final.at_s >= now_s - FINAL_RECENT_S)
+        is_recent = final is not None and (final.size == size or abs(now_s - final.at_s) <= FINAL_RECENT_S)
         return final.note if final is not None and is_recent else note
 
     def size(self) -> int:

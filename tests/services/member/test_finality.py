@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from contracts.commands import EnrollCustomer
 from contracts.wire import signatures
@@ -16,6 +17,7 @@ from services.ledger import notes, proofs
 from services.ledger.finality import Collector
 from services.ledger.members import Members
 from services.ledger.notes import OpenedNote
+from services.ledger.tables import COSIGNATURES
 from services.receipts import document, keyring
 from services.receipts.checks import Untrue
 from services.receipts.verification import verify
@@ -134,6 +136,17 @@ def test_a_member_that_is_gone_delays_finality_and_never_the_log(consortium: Con
 
     assert consortium.books.queries.final() == before
     consortium.books.clock.advance_to(consortium.books.clock.now_s() + 60)
+    assert consortium.published().text == consortium.books.queries.checkpoint().decode().partition("\n\n")[0] + "\n"
+
+
+def test_members_whose_clocks_are_ahead_hold_back_nobody_who_follows(consortium: Consortium):
+    consortium.collect()
+    with consortium.books.engine.begin() as connection:
+        connection.execute(update(COSIGNATURES).values(time_s=COSIGNATURES.c.time_s + 100_000))
+    assert len(consortium.signers()) > 1  # as long as nothing newer is there
+
+    consortium.books.accept(fund(9))
+
     assert consortium.published().text == consortium.books.queries.checkpoint().decode().partition("\n\n")[0] + "\n"
 
 
