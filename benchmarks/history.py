@@ -190,6 +190,24 @@ def settle(engine: Engine) -> None:
         connection.execute(text("CHECKPOINT"))
 
 
+def stop_vacuum(engine: Engine) -> None:
+    """Have the server's own housekeeping leave the pages alone that are counted from now on."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ALTER SYSTEM SET autovacuum = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+        workers = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
+        connection.execute(text(workers))
+
+
+def pages_read(engine: Engine) -> int:
+    """Pages that were looked into, in memory or not, since the database was made. It ends the sessions of `engine`."""
+    engine.dispose()  # a session tells what it has read when it ends, at the latest
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        own = "SELECT blks_hit + blks_read FROM pg_stat_database WHERE datname = current_database()"
+        return int(connection.scalar(text(own)) or 0)
+
+
 def size_mb(engine: Engine) -> int:
     """What the database takes on the disk."""
     with engine.connect() as connection:

@@ -130,6 +130,7 @@ def _measured(url: str, messages: list[tuple[str, bytes]], customers: Sequence[s
         with _writing(engine) as writer:
             restart_s = time.perf_counter() - began_s
             append_per_s = _append(writer, messages, _silently, name=messages[0][1].hex())
+        history.stop_vacuum(engine)
         queries = Queries(engine)
         size = queries.head().size
         balances = [state.account_key(Asset.SPARK, accounts.customer(name)) for name in customers]
@@ -137,10 +138,17 @@ def _measured(url: str, messages: list[tuple[str, bytes]], customers: Sequence[s
             "entries": size,
             "restart_ms": round(restart_s * 1_000),
             "append_per_s": append_per_s,
-            **_waits("prove", _indexes(size), queries.proof, _silently),
-            **_waits("balance", balances, lambda key: queries.rows([key]), _silently),
+            **_asked(engine, "prove", _indexes(size), queries.proof),
+            **_asked(engine, "balance", balances, lambda key: queries.rows([key])),
             "rss_mb": Watch({"ledger": os.getpid()}).rss_mb()["ledger"],
         }
+
+
+def _asked(engine: Engine, name: str, asked: Sequence[Any], ask: Callable[[Any], Any]) -> dict[str, float]:
+    """Waits, and the pages of the database that a question looks into: those do not depend on who else is at work."""
+    before = history.pages_read(engine)
+    waits = _waits(name, asked, ask, _silently)
+    return {**waits, f"{name}_pages": round((history.pages_read(engine) - before) / len(asked), 1)}
 
 
 def bench_memory(entries: int, *, units: int, on_progress: Progress) -> dict[str, Any]:

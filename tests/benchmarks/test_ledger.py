@@ -26,6 +26,7 @@ def test_a_written_history_grows_the_ledger_and_is_measured_at_each_size(tmp_pat
     for measured in figures.values():
         assert measured["append_per_s"] > 0 and measured["restart_ms"] > 0
         assert measured["prove_p99_ms"] > 0 and measured["balance_p99_ms"] > 0
+        assert measured["prove_pages"] > 0 and measured["balance_pages"] > 0
         assert measured["rss_mb"] > 0 and measured["database_mb"] > 0
 
 

@@ -3,11 +3,12 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from contracts import accounts
 from contracts.commands import Request
@@ -207,6 +208,25 @@ def test_what_was_erased_before_it_moved_stays_erased(books: Books):
     assert checked(books).ok
 
 
+def test_an_erasure_that_is_under_way_is_waited_for(postgres_url: str, folder: Path):
+    with running(postgres_url, segments=folder) as books:
+        lived(books)
+        named = books.queries.erasable(ANN).indexes
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        with ThreadPoolExecutor(1) as other:
+            with transaction(books.engine) as session:
+                erasing._erase(session, named, ANN)
+                moving = other.submit(archive, books)
+                while not moving.done() and not session.scalar(waiting):
+                    pass
+            moved = moving.result()
+
+        after, keys = stored(books), keys_in(books)
+        assert any(index < moved.entries for index in named)
+        assert {after[index].request for index in named} == {b""}
+        assert all(keys[index] == NO_KEY for index in named if index < moved.entries)
+
+
 def test_a_key_that_an_erasure_forgot_is_found(spoilt: Books):
     lived(spoilt)
     moved = archive(spoilt)
@@ -261,7 +281,7 @@ def test_who_is_erased_is_forgotten_even_if_the_segment_is_lost(spoilt: Books, f
     segments.opened.cache_clear()
 
     with transaction(spoilt.engine) as session:
-        erasing._erase(session, named, f"customer/{ANN}")
+        erasing._erase(session, named, ANN)
 
     for path in folder.glob("*.away"):
         path.rename(path.with_suffix(".segment"))
