@@ -228,7 +228,12 @@ class Writer:
         except DatabaseUnavailable:
             raise
         except Exception as error:
-            self._settle_by_halves(opened, opened.committer.take_back(), error)
+            taken_back = opened.committer.take_back()
+            try:
+                self._settle_by_halves(opened, taken_back, error)
+            except Exception:
+                _fail(taken_back)  # nobody else knows of them any more
+                raise
             return False
         if done is not None:
             opened.committed(done)
@@ -403,9 +408,14 @@ class Writer:
         with self._changed:
             waiting = [*asked, *self._waiting]
             self._waiting.clear()
-        for one in waiting:
-            if one.call is not None:
-                one.call.fail(LedgerUnavailable("the ledger cannot write now"))
+        _fail(waiting)
+
+
+def _fail(asked: Sequence[Asked]) -> None:
+    """Tell those who have no answer yet that the ledger cannot write."""
+    for one in asked:
+        if one.call is not None:
+            one.call.fail(LedgerUnavailable("the ledger cannot write now"))
 
 
 def _apart(asked: list[Asked]) -> Iterator[list[Asked]]:

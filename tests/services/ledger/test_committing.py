@@ -150,3 +150,34 @@ def test_stopping_waits_for_what_is_under_way(books: Books, gate: Gate):
 
     outcomes = [outcome for future in futures for outcome in future.result(0)]
     assert [outcome.index for outcome in outcomes if isinstance(outcome, Accepted)] == [1, 2]
+
+
+def test_whose_commit_met_a_bug_are_all_answered_though_the_database_is_lost_before_they_are_tried_again(
+    books: Books, gate: Gate, monkeypatch: pytest.MonkeyPatch
+):
+    commit = Store.commit
+
+    def failing(store: Store, batch: Batch) -> None:
+        asked = {id for id, _, _ in batch.requests}
+        if {fund(1).id, fund(2).id} <= asked:
+            raise ValueError("unlucky")
+        if fund(1).id in asked:
+            monkeypatch.setattr(Store, "commit", commit)
+            lost(store, batch)
+        commit(store, batch)
+
+    def then(store: Store, batch: Batch) -> None:
+        monkeypatch.setattr(Store, "commit", failing)
+        commit(store, batch)
+
+    gate.close(then)
+    futures = gate.ask_behind(books, [fund(10)], [fund(11)])
+    # What two callers ask while the writer waits is one batch.
+    futures = [*futures, books.writer.ask([fund(1)]), books.writer.ask([fund(2)])]
+    gate.open()
+
+    ten, eleven, one, two = futures
+    assert all(isinstance(future.result(WAIT_S)[0], Accepted) for future in (ten, eleven))
+    assert all(isinstance(future.exception(WAIT_S), LedgerUnavailable) for future in (one, two))
+    outcomes = accept_at_last(books, fund(1), fund(2))
+    assert [(outcome.index, outcome.repeated) for outcome in outcomes] == [(3, False), (4, False)]
