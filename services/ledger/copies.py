@@ -7,14 +7,14 @@ ends the copy: what stands before it is committed, and nothing after it is execu
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine
 
 from contracts import state
+from contracts.commands import EraseCustomer
 from services import contract_sets
 from services.contract_sets import ContractSet
 from services.ledger import entries, erasing, merkle, tiles
@@ -130,13 +130,13 @@ class Copy(ABC):
             read.extend(Read(one, _entry(self.size + place, one.leaf)) for place, one in enumerate(sent))
         except Disagreed as disagreed:
             difference = disagreed
-        for _, run in groupby(read, key=lambda one: one.entry.contract_version):
-            self._copy_run(list(run), checkpoint)
+        for run in _runs(read):
+            self._copy_run(run, checkpoint)
         if difference is not None:
             raise difference
 
     def _copy_run(self, run: Sequence[Read], checkpoint: tuple[int, bytes] | None) -> None:
-        """Entries that name one contract set, in one transaction."""
+        """Entries that are executed together, in one transaction."""
         if self.size == 0:
             self._open(run[0].sent.payload)
         elif self._is_superseded:
@@ -256,6 +256,18 @@ class Copy(ABC):
 
     def _erase(self) -> None:
         erasing.finish(self._engine, self._window.at_s)
+
+
+def _runs(read: Sequence[Read]) -> Iterator[list[Read]]:
+    """Entries that name one contract set; an erasure comes first, as what it names is looked up in the database."""
+    run: list[Read] = []
+    for one in read:
+        is_other = run and one.entry.contract_version != run[0].entry.contract_version
+        if is_other or one.entry.kind == EraseCustomer.KIND:
+            yield from [run] if run else []
+            run = []
+        run.append(one)
+    yield from [run] if run else []
 
 
 def _entry(index: int, leaf: bytes) -> Entry:

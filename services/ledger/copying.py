@@ -7,7 +7,8 @@ from typing import Any
 from contracts import state
 from contracts.commands import EraseCustomer
 from contracts.evidence import Check
-from services.ledger import executing, hashed, rows_read
+from services.database import reading
+from services.ledger import erasable, executing, hashed, rows_read
 from services.ledger.copies import Copy, Read
 from services.ledger.deliveries import Payload, words
 from services.ledger.differing import disagree
@@ -94,6 +95,7 @@ class Copyist(Copy):
         left = kept(command.KIND, with_carried(command, rows))
         batch.versions.extend((key, index, data) for key, data in left)
         if command.KIND == EraseCustomer.KIND:
+            self._check_erased(command)
             batch.erasures.append((index, None))
         for key, row in done.writes.items():
             window.written[key] = Written(index, row, rows[key])
@@ -143,6 +145,15 @@ class Copyist(Copy):
                 window.written[key] = Written(hidden.version, self._contracts.state.from_bytes(key, data), data)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             disagree(index, "payloads", "the rows carried cannot be read", "rows", repr(error))
+
+    def _check_erased(self, command: Any) -> None:
+        """Is all that is erased about that customer? The entry says so; who is to forget looks."""
+        self.finish()
+        with reading(self._engine) as session:
+            stranger = erasable.stranger(session, command.customer_id, command.erased)
+        if stranger is not None:
+            what = f"entry {stranger} is erased here"
+            disagree(self._window.index, "payloads", what, "about another, or none to be erased", command.customer_id)
 
     def _add_request(
         self, batch: Batch, index: int, request: Any, writes: Mapping[str, object], *, has_postings: bool

@@ -13,7 +13,7 @@ from sqlalchemy import Select, select
 from sqlmodel import Session
 
 from contracts import accounts, commands, state
-from contracts.commands import BY_KIND, ClaimUnit, CloseAccount, DeclareLost, LeaveUnit, Request
+from contracts.commands import BY_KIND, ClaimUnit, CloseAccount, DecideAgain, DeclareLost, LeaveUnit, Request
 from contracts.departure import PERSONAL
 from contracts.state import Holdings, Row, Unit
 from services.ledger import entries, payloads
@@ -26,6 +26,7 @@ _NAMES_A_CUSTOMER: Final = {
 }
 _MOVES_IN_OR_OUT: Final = (ClaimUnit.KIND, LeaveUnit.KIND, CloseAccount.KIND)
 _UNIT: Final = "unit/"
+_CUSTOMER: Final = "customer/"
 
 
 class _Held(NamedTuple):
@@ -59,6 +60,36 @@ def erasable(session: Session, customer_id: str) -> Erasable:
         candidates |= set(_messages(session, span))
     named = [entry.index for entry in _entries(session, sorted(candidates)) if _is_named(entry, customer_id)]
     return Erasable(tuple(named), tuple(_carried(session, customer_id, held)))
+
+
+def stranger(session: Session, customer_id: str, indexes: Sequence[int]) -> int | None:
+    """The first of these entries that an erasure of this customer must not name, or None.
+
+    Asked of a copy, which need not know all that the operator knows: what is erased here already cannot be lost.
+    """
+    held = _held(session, customer_id)
+    for entry in _entries(session, indexes):
+        if entry.kind not in PERSONAL:
+            return entry.index
+        if entry.request is not None and not _may_be_about(session, entry, entry.request.command, customer_id, held):
+            return entry.index
+    return None
+
+
+def _may_be_about(session: Session, entry: _Entry, command: Any, customer_id: str, held: Sequence[_Held]) -> bool:
+    if entry.kind in _NAMES_A_CUSTOMER:
+        return entry.is_of(customer_id)
+    device_id = getattr(command, "device_id", None)
+    if device_id is not None:
+        is_later = entry.kind == DecideAgain.KIND  # a second decision may come when the unit is another's
+        spans = (span for span in held if span.device_id == device_id and span.first < entry.index)
+        return any(is_later or entry.index < span.after for span in spans)
+    posted = session.scalars(select(POSTINGS.c.account).where(POSTINGS.c.index == entry.index))
+    subjects = session.scalars(select(SUBJECTS.c.subject).where(SUBJECTS.c.index == entry.index))
+    owned = ((account, account.partition("/")[2]) for account in posted)
+    names = {name for account, name in owned if account in (accounts.customer(name), accounts.held(name))}
+    names |= {subject.removeprefix(_CUSTOMER) for subject in subjects if subject.startswith(_CUSTOMER)}
+    return not names or customer_id in names
 
 
 def _is_named(entry: _Entry, customer_id: str) -> bool:

@@ -104,6 +104,28 @@ def test_a_later_copy_follows_a_unit_that_changed_hands(books: Books, database_u
         assert_same_state(books, own)
 
 
+@pytest.mark.parametrize("kind", ["enroll_customer", "record_pack", "authorize", "deposit_reserve"])
+def test_an_erasure_of_what_is_not_about_that_person_is_refused_and_nothing_is_erased(
+    books: Books, sqlite_url: str, kind: str
+):
+    live(books)
+    books.accept(request(CloseAccount(ANN, None)))
+    named = books.queries.erasable(ANN)
+    recorded = books.queries.recorded(0, books.queries.size())
+    other = next(entry.index for entry in recorded if entry.kind == kind and entry.index not in named.indexes)
+    with operator(books) as url:
+        with member(sqlite_url, url) as own:
+            own.round()
+            books.accept(request(EraseCustomer(ANN, tuple(sorted((*named.indexes, other))), named.rows)))
+            own.round()
+        with member(sqlite_url, url) as own:
+            (found,) = own.node.memory.standing()
+            assert found.difference.index == books.queries.size() - 1
+            assert found.difference.what == f"entry {other} is erased here"
+            assert erased(own) == set()
+            assert own.offer(books.queries.checkpoint()).status_code == 422
+
+
 @dataclass
 class Desk:
     """Takes erasure receipts as the operator does, or fails: before, or after it has taken one."""
