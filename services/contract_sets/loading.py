@@ -50,7 +50,7 @@ def load_modules(sources: Mapping[str, bytes], names: tuple[str, ...], *, label:
         return {name: loading.module(name) for name in names}
     except UnusableBundle:
         raise
-    except Exception as error:  # whatever executing a module of the set raises
+    except (Exception, SystemExit) as error:  # whatever executing a module of the set raises
         raise UnusableBundle(f"contract set {label} cannot be loaded: {error!r}") from error
 
 

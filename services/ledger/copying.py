@@ -110,12 +110,15 @@ class Copyist(Copy):
         window, index, contracts = self._window, self._window.index, self._contracts
         outline = executing.outline_of(contracts, index, payload)
         message = getattr(request.command, "message", b"") if request else b""
-        told = contracts.derivation.derived(index, entry.kind, entry.at_s, outline, window, message=message)
-        for key, data in payload.rows:
-            sha256 = outline.written.get(key)
-            if sha256 is None or not Hashed(sha256).is_of(data):
-                disagree(index, "payloads", f"the row {key} delivered", (sha256 or b"").hex(), data.hex())
-            told[key] = contracts.state.from_bytes(key, data)
+        try:
+            told = contracts.derivation.derived(index, entry.kind, entry.at_s, outline, window, message=message)
+            for key, data in payload.rows:
+                sha256 = outline.written.get(key)
+                if sha256 is None or not Hashed(sha256).is_of(data):
+                    disagree(index, "payloads", f"the row {key} delivered", (sha256 or b"").hex(), data.hex())
+                told[key] = contracts.state.from_bytes(key, data)
+        except executing.FORGED as error:
+            disagree(index, "payloads", "the rows written cannot be read", "rows", repr(error))
         for key, sha256 in outline.written.items():
             row: Any = None if sha256 is None else told.get(key) or Hashed(sha256)
             window.written[key] = Written(index, row, self._stored(row))

@@ -11,6 +11,8 @@ from contracts.wire import cbor
 VERSION: Final = 1
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
+AT_S_MAX: Final = 2**63 - 1
+"""The latest moment that a database can hold."""
 
 
 class Entry(NamedTuple):
@@ -54,6 +56,7 @@ def from_bytes(data: bytes) -> Entry:
             type(version) is int
             and version == VERSION
             and type(at_s) is int
+            and 0 <= at_s <= AT_S_MAX
             and len(contract) == len(command) == len(effects) == HASH_BYTES
         ):
             return Entry(kind, at_s, collection, contract, command, effects)

@@ -18,6 +18,7 @@ from services.ledger.differing import disagree, first_difference, shown
 from services.ledger.entries import Entry
 from services.ledger.hashed import UnknownRow
 
+AMOUNT_MAX: Final = 2**63 - 1
 FORGED: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 """What a forged command makes a contract raise."""
 
@@ -101,11 +102,27 @@ def outline_of(contracts: ContractSet, index: int, payload: Payload) -> Outline:
         outline: Outline = contracts.effects.outline(payload.effects)
     except (ValueError, TypeError) as error:
         disagree(index, "payloads", "the effects cannot be read", "effects", str(error))
+    if not (all(map(_is_leg, outline.postings)) and all(_is_write(*written) for written in outline.written.items())):
+        disagree(index, "payloads", "the effects cannot be read", "postings and hashes of rows", payload.effects.hex())
     for asset in {posting.asset for posting in outline.postings}:
         total = sum(posting.amount for posting in outline.postings if posting.asset == asset)
         if total:
             disagree(index, "postings", f"the legs in {asset} sum to", "0", str(total))
     return outline
+
+
+def _is_leg(posting: Any) -> bool:
+    asset, account, amount = posting
+    return all(map(_is_text, (asset, account))) and type(amount) is int and abs(amount) <= AMOUNT_MAX
+
+
+def _is_write(key: object, sha256: object) -> bool:
+    return _is_text(key) and (sha256 is None or (isinstance(sha256, bytes) and len(sha256) == entries.HASH_BYTES))
+
+
+def _is_text(value: object) -> bool:
+    """Is it a text that any database takes?"""
+    return isinstance(value, str) and "\0" not in value
 
 
 def _bind(index: int, what: str, salt: bytes, data: bytes, commitment: bytes) -> None:

@@ -25,6 +25,7 @@ from services.ledger.tables import COSIGNATURES
 ROUND_S: Final = 1.0
 CANDIDATE_S_MAX: Final = 15.0
 TIMEOUT_S: Final = 10.0
+ANSWER_BYTES_MAX: Final = 64 * 1024
 ASKED_MAX: Final = 32
 """Members that are asked at the same time."""
 
@@ -140,7 +141,13 @@ class Collector:
         proof = self._queries.consistency_proof(old, size)
         lines = "".join(f"{notes.base64_text(node)}\n" for node in proof)
         url = f"{cosigner.url.rstrip('/')}/add-checkpoint"
-        return self._client.post(url, content=f"old {old}\n{lines}\n".encode() + note)
+        with self._client.stream("POST", url, content=f"old {old}\n{lines}\n".encode() + note) as coming:
+            body = bytearray()
+            for chunk in coming.iter_raw(ANSWER_BYTES_MAX):  # not decoded: few bytes may be made many
+                body += chunk
+                if len(body) > ANSWER_BYTES_MAX:
+                    raise httpx.ReadError("the answer does not end")
+        return httpx.Response(coming.status_code, content=bytes(body))
 
     def _keep(self, cosigner: Cosigner, size: int, note: bytes, lines: bytes) -> None:
         """Keep the first line that is a cosignature of this very checkpoint by a key of the member."""

@@ -15,6 +15,9 @@ from services.ledger.tree_audit import first_entry
 from services.member import trees
 from services.member.operator import Log, Payloads
 
+PAGE_ENTRIES_MAX: Final = 10_000
+"""What a page says beyond that is asked for again: all of a page is in memory at once."""
+
 OnPage = Callable[[int, int], None]
 """(entries copied, entries in the checkpoint followed)"""
 
@@ -57,7 +60,7 @@ class Follower:
     def _page(self, leaves: "_Leaves", first: int, size: int) -> tuple[frozenset[str] | None, list[Sent]]:
         """Of which collections the next page is, and what it holds of the tree of `size`."""
         page = self._payloads.page(first)
-        after = min(page.after, size)
+        after = min(page.after, size, page.first + PAGE_ENTRIES_MAX)
         if page.first != first or after <= first:
             disagree(first, "payloads", "the page delivered", f"from {first} on", f"[{page.first}, {page.after})")
         indexes = range(first, after)

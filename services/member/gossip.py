@@ -11,7 +11,6 @@ from typing import Final
 import structlog
 
 from services.ledger import merkle, tiles
-from services.ledger.client import LedgerUnavailable
 from services.ledger.differing import Disagreed
 from services.ledger.members import Members
 from services.ledger.notes import VerifierKey
@@ -143,8 +142,8 @@ class Gossip:
                 self.compare(self._log(url))
             except Disagreed as disagreed:
                 self._refuse(url, disagreed)
-            except (Unreachable, LedgerUnavailable) as error:
-                log.warning("gossip_waits", error=str(error))
+            except Exception as error:  # whatever one member answers is no reason not to ask the next
+                log.warning("gossip_waits", url=url, error=f"{type(error).__name__}: {error}")
 
     def _log(self, url: str) -> Log:
         known = self._logs.get(url)

@@ -53,9 +53,9 @@ class Memory:
                 return
             number = (session.execute(select(func.max(DISAGREEMENTS.c.number))).scalar() or 0) + 1
             said = {
-                "what": f"{difference.table}: {difference.what}",
-                "ours": difference.ours[:TEXT_LENGTH_MAX],
-                "theirs": difference.theirs[:TEXT_LENGTH_MAX],
+                "what": _kept(f"{difference.table}: {difference.what}"),
+                "ours": _kept(difference.ours),
+                "theirs": _kept(difference.theirs),
             }
             row = {"number": number, "index": difference.index, "source": source, "seen_s": seen_s, **said}
             session.execute(insert(DISAGREEMENTS).values(**row))
@@ -110,6 +110,11 @@ def raise_cosigned(connection: Connection, origin: str, newest: Cosigned) -> Non
         connection.execute(insert(COSIGNED).values(origin=origin, **said))
     elif known < newest.size:
         connection.execute(update(COSIGNED).where(mine).values(**said))
+
+
+def _kept(text: str) -> str:
+    """What somebody else may have chosen, as any database takes it: not too long, and without NUL."""
+    return text[:TEXT_LENGTH_MAX].replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def _disagreement(row: RowMapping) -> Disagreement:

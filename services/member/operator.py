@@ -2,10 +2,11 @@
 
 import base64
 import hashlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -31,7 +32,8 @@ class Log:
     def __init__(self, base_url: str, *, timeout_s: float = TIMEOUT_S) -> None:
         """`timeout_s` is for each step of an answer; all of it may take `ANSWER_S_MAX`. Redirects are not followed."""
         self.base_url: Final = base_url.rstrip("/")
-        self._client = httpx.Client(base_url=self.base_url, timeout=timeout_s)
+        self._timeout_s = timeout_s
+        self._client = self._connected()
 
     def close(self) -> None:
         """Give up the connections."""
@@ -39,14 +41,32 @@ class Log:
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
         """Any answer but a failure of the server. Raises Unreachable."""
+        answer = self._answer("GET", path, headers=headers)
+        if answer.status_code >= 500:
+            raise Unreachable(f"{self.base_url}{path}: HTTP {answer.status_code}")
+        return answer
+
+    def _connected(self) -> httpx.Client:
+        return httpx.Client(base_url=self.base_url, timeout=self._timeout_s)
+
+    def _answer(self, method: str, path: str, **asked: Any) -> httpx.Response:
+        """Any answer that is not too long and does not take too long. Raises Unreachable."""
+        client = self._client
+        # What comes before the body may be sent one byte at a time, too: only closing the connection ends that.
+        ending = threading.Timer(ANSWER_S_MAX, client.close)
+        ending.daemon = True
+        ending.start()
         try:
-            with self._client.stream("GET", path, headers=headers) as coming:
+            with client.stream(method, path, **asked) as coming:
                 body = self._body(path, coming)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
             raise Unreachable(f"{self.base_url}{path}: {error!r}") from error
-        if coming.status_code >= 500:
-            raise Unreachable(f"{self.base_url}{path}: HTTP {coming.status_code}")
-        return httpx.Response(coming.status_code, headers=coming.headers, content=body, request=coming.request)
+        finally:
+            ending.cancel()
+            if client.is_closed:
+                self._client = self._connected()
+        headers = {name: value for name, value in coming.headers.items() if name != "content-encoding"}  # it is decoded
+        return httpx.Response(coming.status_code, headers=headers, content=body, request=coming.request)
 
     def _body(self, path: str, coming: httpx.Response) -> bytes:
         """All of an answer, unless it is too long or takes too long."""
@@ -59,10 +79,7 @@ class Log:
 
     def put(self, path: str, body: dict[str, str]) -> None:
         """Raises Unreachable unless it was taken."""
-        try:
-            answer = self._client.put(path, json=body)
-        except httpx.HTTPError as error:
-            raise Unreachable(f"{self.base_url}{path}: {error!r}") from error
+        answer = self._answer("PUT", path, json=body)
         if not answer.is_success:
             raise Unreachable(f"{self.base_url}{path}: HTTP {answer.status_code}: {answer.text[:200]}")
 

@@ -50,6 +50,8 @@ def test_its_bytes_are_those_that_are_written_down_here():
         [2, "k", 1, "c", b"v" * 32, b"c" * 32, b"e" * 32],
         [True, "k", 1, "c", b"v" * 32, b"c" * 32, b"e" * 32],
         [1, "k", True, "c", b"v" * 32, b"c" * 32, b"e" * 32],
+        [1, "k", -1, "c", b"v" * 32, b"c" * 32, b"e" * 32],
+        [1, "k", 1 << 63, "c", b"v" * 32, b"c" * 32, b"e" * 32],
         [1, "k", 1, "c", b"v" * 31, b"c" * 32, b"e" * 32],
         [1, "k", 1, "c", b"v" * 32, b"c" * 32],
         {"v": 1},

@@ -226,15 +226,27 @@ def move_one_more(engine: Engine, accounts: str) -> int:
         index, forged = next(
             (row["index"], forged) for row in rows if (forged := _with_one_more(row["effects"], accounts)) is not None
         )
-        salt = rows[index]["effects_salt"]
-        leaves = [row.entry for row in session.execute(select(ENTRIES).order_by(ENTRIES.c.index))]
-        fields = cbor2.loads(leaves[index])
-        fields[-1] = entries.commitment(salt, forged)
-        leaves[index] = cbor2.dumps(fields)
-        session.execute(update(PAYLOADS).where(PAYLOADS.c.index == index).values(effects=forged))
-        session.execute(update(ENTRIES).where(ENTRIES.c.index == index).values(entry=leaves[index]))
-        _sign_anew(session, leaves)
+        _forge(session, index, forged)
     return int(index)
+
+
+def say_erased(engine: Engine, index: int, effects: bytes) -> None:
+    """Be an operator who says that an entry is erased, and had these effects; everything signed anew."""
+    with database.transaction(engine) as session:
+        gone = {"request": b"", "request_salt": b"", "result": b""}
+        session.execute(update(PAYLOADS).where(PAYLOADS.c.index == index).values(**gone))
+        _forge(session, index, effects)
+
+
+def _forge(session: Session, index: int, effects: bytes) -> None:
+    salt = session.scalar(select(PAYLOADS.c.effects_salt).where(PAYLOADS.c.index == index)) or b""
+    leaves = [row.entry for row in session.execute(select(ENTRIES).order_by(ENTRIES.c.index))]
+    fields = cbor2.loads(leaves[index])
+    fields[-1] = entries.commitment(salt, effects)
+    leaves[index] = cbor2.dumps(fields)
+    session.execute(update(PAYLOADS).where(PAYLOADS.c.index == index).values(effects=effects))
+    session.execute(update(ENTRIES).where(ENTRIES.c.index == index).values(entry=leaves[index]))
+    _sign_anew(session, leaves)
 
 
 def _with_one_more(effects: bytes, accounts: str) -> bytes | None:

@@ -10,13 +10,13 @@ from fastapi import APIRouter, HTTPException
 from sqlalchemy import select
 
 from contracts.commands import CloseAccount, EraseCustomer, LeaveUnit
-from contracts.wire import erasures, signatures
+from contracts.wire import cbor, erasures, signatures
 from contracts.wire.erasures import ErasureReceipt
 from services.database import reading
 from services.encoding import bytes_of
 from services.ledger.tables import PAYLOADS, STATE
 from tests.services.ledger.builders import Books, Home, code, fund, purchase, request, running, shop, verified
-from tests.services.member.stage import ORIGIN, SEED, MemberNode, member, operator
+from tests.services.member.stage import ORIGIN, SEED, MemberNode, member, operator, say_erased
 
 ANN, BOB = "customer-1", "customer-2"
 
@@ -123,6 +123,31 @@ def test_an_erasure_of_what_is_not_about_that_person_is_refused_and_nothing_is_e
             assert found.difference.index == books.queries.size() - 1
             assert found.difference.what == f"entry {other} is erased here"
             assert erased(own) == set()
+            assert own.offer(books.queries.checkpoint()).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "effects",
+    [
+        [[["spark", "minted", "much"]], [], bytes(32)],
+        [[["spark", "minted", 1 << 64], ["spark", "fees", -(1 << 64)]], [], bytes(32)],
+        [[["spark", "\0", 0]], [], bytes(32)],
+        [[], [["unit/unit-1", b"no hash"]], bytes(32)],
+    ],
+    ids=["amount", "large amount", "account", "hash"],
+)
+def test_effects_of_an_erased_entry_that_mean_nothing_are_refused(books: Books, sqlite_url: str, effects: object):
+    live(books)
+    index = next(entry.index for entry in books.queries.recorded(0, 30) if entry.kind == "record_pack")
+    books.writer.stop()
+    say_erased(books.engine, index, cbor.encode(effects))
+    with operator(books) as url:
+        with member(sqlite_url, url) as own:
+            own.round()
+        with member(sqlite_url, url) as own:
+            (found,) = own.node.memory.standing()
+            assert found.difference.index == index
+            assert own.node.status().size == index
             assert own.offer(books.queries.checkpoint()).status_code == 422
 
 
