@@ -99,6 +99,9 @@ def restore(
             _put_back_segments(engine, archive, put_back)
             _require_trees(engine, [own, *(checkpoint for checkpoint, _ in known if checkpoint.size <= own.size)])
             _require_verified(engine, manifest, log_public_key, on_progress)
+        except NotEmpty:
+            engine.dispose()
+            raise  # what is there now is somebody else's
         except BaseException:
             engine.dispose()
             database.unmigrate(url)
@@ -203,14 +206,17 @@ def _require_empty(url: str) -> None:
     engine = database.engine(url)
     try:
         with database.reading(engine) as session:
-            connection = session.connection()
-            for name in inspect(connection).get_table_names():
-                if name == _SCHEMA_TABLE:
-                    continue
-                if connection.execute(text(f'SELECT 1 FROM "{name}" LIMIT 1')).first() is not None:
-                    raise NotEmpty(f"the database has rows in {name}: a restore goes into an empty one")
+            _require_no_rows(session.connection())
     finally:
         engine.dispose()
+
+
+def _require_no_rows(connection: Connection) -> None:
+    for name in inspect(connection).get_table_names():
+        if name == _SCHEMA_TABLE:
+            continue
+        if connection.execute(text(f'SELECT 1 FROM "{name}" LIMIT 1')).first() is not None:
+            raise NotEmpty(f"the database has rows in {name}: a restore goes into an empty one")
 
 
 def _require_trees(engine: Engine, known: Sequence[Checkpoint]) -> None:
@@ -249,6 +255,9 @@ def _load(engine: Engine, archive: Reading, on_progress: OnProgress, also: Calla
     with database.transaction(engine) as session:
         connection = session.connection()
         places = _tables(connection)
+        if not is_sqlite(engine):  # else the transaction has the database for itself
+            connection.execute(text(f"LOCK TABLE {', '.join(table.name for table in places)} IN EXCLUSIVE MODE"))
+        _require_no_rows(connection)  # whoever came in between keeps what is theirs
         if {table.name for table in places} != set(archive.manifest.parts):
             raise BadBackup("the backup has other tables than this program")
         partitions.make_for(connection, archive.manifest.size)
@@ -267,7 +276,7 @@ def _load(engine: Engine, archive: Reading, on_progress: OnProgress, also: Calla
 def _insert(connection: Connection, table: Table, columns: Sequence[str], rows: Rows) -> None:
     try:
         connection.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
-    except (ValueError, TypeError, exc.DataError, exc.IntegrityError, exc.ProgrammingError) as error:
+    except (ValueError, TypeError, OverflowError, exc.DataError, exc.IntegrityError, exc.ProgrammingError) as error:
         raise BadBackup(f"the rows of {table.name} do not fit: {error}") from error
 
 

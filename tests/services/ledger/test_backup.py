@@ -184,6 +184,22 @@ def test_nothing_is_restored_over_what_is_there(kept, sqlite_url):
     assert rows_in(sqlite_url) == before
 
 
+@pytest.mark.parametrize("engine", ["empty_url", "postgres_url"])
+def test_a_restore_leaves_alone_what_another_has_put_there_meanwhile(kept, engine, request, monkeypatch):
+    url = request.getfixturevalue(engine)
+    migrate = database.migrate
+
+    def after_another(url: str) -> None:
+        monkeypatch.setattr(database, "migrate", migrate)
+        put_back(url, kept)
+        migrate(url)
+
+    monkeypatch.setattr(database, "migrate", after_another)
+    with pytest.raises(NotEmpty):
+        put_back(url, kept)
+    assert rows_in(url) > 0
+
+
 def test_a_restore_that_is_broken_off_leaves_the_database_empty_and_can_be_made_again(kept, empty_url):
     def ctrl_c(what: str, _done: int, _total: int) -> None:
         if what == "re-executing":
