@@ -35,6 +35,9 @@ MANIFEST_BYTES_MAX: Final = 1_000_000
 _CHUNK_BYTES: Final = 65_536
 _EARLIEST: Final = (1980, 1, 1, 0, 0, 0)
 
+_MISREAD: Final = (KeyError, TypeError, ValueError, RuntimeError)
+"""RuntimeError: encrypted, compressed in another way, or nested without end."""
+
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
 
@@ -208,7 +211,11 @@ def _manifest(archive: zipfile.ZipFile) -> Manifest:
     parts = {
         table: Part(tuple(part["columns"]), part["rows"], part["sha256"]) for table, part in said.pop("parts").items()
     }
-    return Manifest(**said, parts=parts)
+    manifest = Manifest(**said, parts=parts)
+    moments = (manifest.made_at_s, manifest.expires_at_s or 0)
+    if not all(type(at_s) is int for at_s in (*moments, manifest.size)):
+        raise ValueError("its moments and its size are whole numbers")
+    return manifest
 
 
 @contextmanager
@@ -216,5 +223,5 @@ def _whole(path: Path) -> Iterator[None]:
     """Raise what a broken file makes its readers raise as BadBackup."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, cbor2.CBORDecodeError, KeyError, TypeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, cbor2.CBORDecodeError, *_MISREAD) as error:
         raise BadBackup(f"{path}: no whole backup ({error})") from error

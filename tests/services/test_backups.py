@@ -1,6 +1,8 @@
 """Backups that state by when they are to be gone, and of a member's copy, which signs on only what it signed before."""
 
+import json
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +95,28 @@ def test_what_a_backup_left_that_was_killed_goes_after_a_day(settings: Settings,
         os.utime(draft, (at_s, at_s))
 
     assert backups.prune(settings, folder, now_s=NOON_S).removed == [old]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ['{"format": 1}', "[" * 100_000, "encrypted", "typed"],
+    ids=["of something else", "nested without end", "encrypted", "no moment"],
+)
+def test_a_file_that_looks_like_a_backup_keeps_no_other_from_going(settings: Settings, folder: Path, manifest: str):
+    with a_ledger(settings):
+        made = back_up(settings, folder)
+    said = json.loads(zipfile.ZipFile(made).read("manifest.json"))
+    strange = folder / "a-strange.zip"
+    with zipfile.ZipFile(strange, "w") as archive:
+        text = json.dumps({**said, "expires_at_s": "soon"}) if manifest == "typed" else manifest
+        archive.writestr("manifest.json", text)
+    if manifest == "encrypted":
+        strange.write_bytes(
+            strange.read_bytes().replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01")
+        )
+
+    assert backups.prune(settings, folder, now_s=NOON_S + DAYS * DAY_S).removed == [made]
+    assert strange.exists()
 
 
 def test_a_backup_whose_date_has_passed_is_restored_only_if_somebody_says_so(settings: Settings, folder: Path):
