@@ -12,9 +12,10 @@ from contracts.effects import Draft, Effects, Reason, Rejected
 from contracts.governed import ActivateContracts
 from contracts.programmes import Programme
 from contracts.state import ActiveContracts, ContractFiles, Ledger
+from contracts.units import BP_ONE
 
 HASH_BYTES: Final = 32
-_UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+_UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What a file that is no programme makes its reader raise."""
 
 
@@ -86,10 +87,13 @@ def _active_files(draft: Draft, active: ActiveContracts) -> bytes:
 
 
 def _is_programme(parameters: bytes, name: str) -> bool:
-    """Can these be the parameters of the programme, each number an integer?"""
+    """Can these be the parameters of the programme, each number an integer, under which members still decide?"""
     try:
         read = programmes.parse(parameters.decode())
     except _UNREADABLE:
         return False
     numbers = (getattr(read, field.name) for field in fields(Programme) if field.type is int)
-    return read.name == name and all(type(number) is int for number in numbers)
+    if read.name != name or not all(type(number) is int for number in numbers):
+        return False
+    # From all of them on nobody could ever decide again; below none, anybody could.
+    return 0 <= read.approvals_above_bp < BP_ONE

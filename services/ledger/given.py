@@ -28,6 +28,9 @@ IsOutside = Callable[[int], bool]
 """Is the payload of this entry none of those that are for this copy?"""
 
 TABLE: Final = "rows_read"
+DROPPED: Final = frozenset({"claim", "deferred"})
+"""Kinds of rows that contracts drop while others still read there. An erasure drops a person's, whom no entry reads
+after it. Whoever could say of any row that it is gone could give an older one next."""
 
 
 class _NotGiven(Exception):
@@ -90,8 +93,9 @@ def check(index: int, read: Mapping[str, RowRead], seen: Seen, is_outside: IsOut
         ours = "none" if known is None else f"{_text(known)} of entry {known.version}"
         if given.version is None or given.data is None:
             if known is not None:
+                may_go = key.partition("/")[0] in DROPPED
                 # An entry outside may have dropped it, if there was one since.
-                if not any(is_outside(between) for between in range(known.version + 1, index)):
+                if not may_go or not any(is_outside(between) for between in range(known.version + 1, index)):
                     disagree(index, TABLE, f"the row {key}", ours, "none")
                 news[key] = Written(known.version, None, None)
             continue

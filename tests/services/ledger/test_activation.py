@@ -205,6 +205,14 @@ def test_without_members_the_contracts_stay(sqlite_url):
             {"files": None, "parameters": other_parameters().replace(b"hold_s = 7200", b"hold_s = 7200.5")},
             Reason.INVALID_PARAMETERS,
         ),
+        *(
+            ({"files": None, "parameters": changed}, Reason.INVALID_PARAMETERS)
+            for changed in (
+                b"x = " + b"[" * 5_000,
+                other_parameters().replace(b"approvals_above_bp = 5000", b"approvals_above_bp = 10000"),
+                other_parameters().replace(b"approvals_above_bp = 5000", b"approvals_above_bp = -1"),
+            )
+        ),
         ({"files": None}, Reason.UNKNOWN_CONTRACTS),
         ({"version": execute.version()}, Reason.CONTRACTS_ACTIVE),
         ({"simulation": b"short"}, Reason.INVALID_SIMULATION),
@@ -223,10 +231,11 @@ def test_an_activation_that_cannot_be_is_declined_with_its_reason(sqlite_url, ch
         assert outcome.reason is reason
 
 
-def test_a_set_that_cannot_be_loaded_never_becomes_active_though_all_have_approved_it(sqlite_url):
+@pytest.mark.parametrize("first", [b"import socket", b"raise SystemExit"])
+def test_a_set_that_cannot_be_loaded_never_becomes_active_though_all_have_approved_it(sqlite_url, first):
     with running(sqlite_url) as books:
         home = town(books)
-        broken = replaced(OWN, "units.py", b"from typing import", b"import socket\nfrom typing import")
+        broken = replaced(OWN, "units.py", b"from typing import", first + b"\nfrom typing import")
 
         outcome, pack = books.ledger.submit([activation(books, broken), home.record()])
 

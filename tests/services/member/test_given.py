@@ -186,6 +186,18 @@ def test_one_version_given_with_two_values_is_refused(books: Books, sqlite_url: 
         assert refused(own) == (second, f"the row customer/{ANN}")
 
 
+@pytest.mark.parametrize("key", [ACCOUNT, f"spending/{ANN}", f"customer/{ANN}"])
+def test_a_row_that_was_there_is_not_said_to_be_gone(books: Books, sqlite_url: str, key: str):
+    """A day's spending that is gone would leave room under its limit, and an older one could be given next."""
+    *_, third = purchases(books)
+
+    def change(index: int, payload: Payload) -> Payload:
+        return with_row(payload, key, rows_read.RowRead(None, None)) if index == third else payload
+
+    with given_otherwise(books, change) as url, network(sqlite_url, url) as own:
+        assert refused(own) == (third, f"the row {key}")
+
+
 def test_a_value_that_no_earlier_one_contradicts_must_still_make_the_committed_effects(books: Books, sqlite_url: str):
     first, *_ = purchases(books)
 
@@ -205,7 +217,7 @@ def test_a_value_that_no_earlier_one_contradicts_must_still_make_the_committed_e
         (lambda payload: payload._replace(read=None), "the rows that were read"),
         (lambda payload: payload._replace(read=b"\x01"), "the rows that were read"),
         (lambda payload: with_row(payload, ACCOUNT, None), f"the row {ACCOUNT}"),
-        (lambda payload: with_row(payload, ACCOUNT, rows_read.RowRead(None, None)), "the rows account"),
+        (lambda payload: with_row(payload, ACCOUNT, rows_read.RowRead(None, None)), f"the row {ACCOUNT}"),
         (lambda payload: with_row(payload, "queue/", rows_read.RowRead(None, None)), "the rows queue/"),
         (lambda payload: payload._replace(result=payload.result + b"\x00"), "result"),
         (
