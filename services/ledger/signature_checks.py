@@ -16,14 +16,18 @@ from contracts.evidence import Check
 from contracts.wire import signatures
 
 AHEAD_MIN: Final = 200
-"""Fewer are verified where they are asked for: another process costs a tenth of a second to start."""
+"""Fewer at once are verified where they are asked for."""
+BEFORE_MIN: Final = 2_000
+"""After so many the other process is started: it costs as much as verifying these, and a small log needs none."""
 CHUNK: Final = 50
 
 
 class SignatureChecks:
     """Knows the answer to checks that were begun, and finds it for all others. Not for several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, before_min: int = BEFORE_MIN) -> None:
+        self._before_min = before_min
+        self._seen = 0
         self._process: ProcessPoolExecutor | None = None
         self._may_start = len(os.sched_getaffinity(0)) > 1
         self._begun: dict[Check, tuple[Future[list[bool]], int]] = {}
@@ -32,6 +36,9 @@ class SignatureChecks:
         """Have these verified in the background; what was begun before is forgotten."""
         self._begun = {}
         if len(checks) < AHEAD_MIN or not self._may_start:
+            return
+        self._seen += len(checks)
+        if self._seen < self._before_min:
             return
         if self._process is None:
             # Not forked: threads of this process hold locks.

@@ -32,7 +32,7 @@ def some(count: int, *, wrong: int) -> list[Check]:
 
 @pytest.fixture
 def checks() -> Iterator[SignatureChecks]:
-    made = SignatureChecks()
+    made = SignatureChecks(before_min=0)
     yield made
     made.close()
 
@@ -66,6 +66,13 @@ def test_few_signatures_start_no_process(checks: SignatureChecks):
     assert others() <= before
 
 
+def test_a_small_log_starts_no_process():
+    before = others()
+    checks = SignatureChecks()
+    checks.begin(some(AHEAD_MIN, wrong=-1))
+    assert others() <= before
+
+
 def test_a_process_that_is_killed_leaves_every_answer_right(checks: SignatureChecks):
     before = others()
     asked = some(AHEAD_MIN, wrong=AHEAD_MIN - 1)
@@ -90,7 +97,7 @@ def test_no_process_is_left_when_its_parent_is_killed():
 
 def begin_and_wait() -> None:
     """What a process does that is then killed: it tells of its children, and waits."""
-    checks = SignatureChecks()
+    checks = SignatureChecks(before_min=0)
     asked = some(AHEAD_MIN, wrong=-1)
     checks.begin(asked)
     assert checks.is_valid(asked[0])
@@ -101,7 +108,7 @@ def begin_and_wait() -> None:
 
 def test_no_process_is_left_when_they_are_closed():
     before = others()
-    checks = SignatureChecks()
+    checks = SignatureChecks(before_min=0)
     checks.begin(some(AHEAD_MIN, wrong=-1))
     started = others() - before
     assert bool(started) == (CORES > 1)

@@ -16,7 +16,7 @@ from tests.story.outsider.api import HTTP
 from tests.story.outsider.stage import Stage, eventually
 
 ROOT: Final = Path(__file__).parents[3]
-STOP_S_MAX: Final = 3
+STOP_S_MAX: Final = 10
 
 
 def free_ports(count: int) -> list[int]:
