@@ -71,7 +71,7 @@ class SignatureChecks:
         """End the other process."""
         self._begun = {}
         if self._process is not None:
-            self._process.shutdown(wait=False, cancel_futures=True)
+            self._process.shutdown(cancel_futures=True)
             self._process = None
 
 

@@ -113,5 +113,4 @@ def test_no_process_is_left_when_they_are_closed():
     started = others() - before
     assert bool(started) == (CORES > 1)
     checks.close()
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in started], timeout=30)
-    assert not alive
+    assert not others() & started
