@@ -3,7 +3,6 @@
 Without broker, ingestion and HTTP: what the ledger's one thread and its database do by themselves. Durable commits.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from multiprocessing import get_context
 from random import Random
 from typing import Any, Final
 
+import psutil
 from sqlalchemy import Engine
 
 from benchmarks import archive, fleet, history
@@ -21,7 +21,7 @@ from benchmarks.history import History, Life
 from benchmarks.passage import start_s
 from benchmarks.servers import postgres
 from benchmarks.stand import StandFailed
-from benchmarks.watch import Watch, percentile_ms
+from benchmarks.watch import MB, percentile_ms
 from contracts import accounts, commands, programmes, state
 from contracts.commands import ClaimUnit, Command, DepositReserve, EnrollCustomer, Request
 from contracts.effects import Asset
@@ -140,7 +140,7 @@ def _measured(url: str, messages: list[tuple[str, bytes]], customers: Sequence[s
             "append_per_s": append_per_s,
             **_asked(engine, "prove", _indexes(size), queries.proof),
             **_asked(engine, "balance", balances, lambda key: queries.rows([key])),
-            "rss_mb": Watch({"ledger": os.getpid()}).rss_mb()["ledger"],
+            "rss_mb": _rss_mb(),
         }
 
 
@@ -156,7 +156,7 @@ def bench_memory(entries: int, *, units: int, on_progress: Progress) -> dict[str
     homes = fleet.units(units)
     packs_each = -(-entries // units)
     messages = fleet.messages(homes, packs_each=packs_each, intervals=1, start_s=start_s() - packs_each * 300)
-    watch, rss_mb = Watch({"ledger": os.getpid()}), {}
+    rss_mb: dict[int, int] = {}
     with _ledger() as url, _engine(url) as engine, _writing(engine) as writer:
         _ask(writer, _requests(_enrolments(homes)), "registering units", on_progress)
         part_of = -(-packs_each * units // RSS_READINGS)
@@ -165,8 +165,13 @@ def bench_memory(entries: int, *, units: int, on_progress: Progress) -> dict[str
             while batch := list(islice(part, AHEAD * BATCH_MAX)):
                 _ask(writer, _requests(_records(batch), name=batch[0][1].hex()), "", _silently)
             on_progress("appending", place + 1, RSS_READINGS)
-            rss_mb[Queries(engine).head().size] = watch.rss_mb()["ledger"]
+            rss_mb[Queries(engine).head().size] = _rss_mb()
     return {"rss_mb_at": rss_mb}
+
+
+def _rss_mb() -> int:
+    """Of this process alone: the database's server is a child of it here."""
+    return int(psutil.Process().memory_info().rss) // MB
 
 
 def _silently(_what: str, _done: int, _total: int) -> None:
