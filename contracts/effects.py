@@ -108,6 +108,10 @@ class Reason(StrEnum):
     that this program does not know."""
 
 
+KEY_LENGTH_MAX: Final = 512
+"""Of a row's key, in characters: what the index of any database takes."""
+
+
 class Asset(StrEnum):
     """What postings move; those of one entry sum to zero in each."""
 
@@ -166,7 +170,9 @@ class Draft:
         return row
 
     def put(self, key: str, row: Row) -> None:
-        """Write a row."""
+        """Write a row. Raises ValueError for a key that not every database takes."""
+        if len(key) > KEY_LENGTH_MAX or "\0" in key:
+            raise ValueError(f"a key has at most {KEY_LENGTH_MAX} characters and no NUL, got {key[:80]!r}")
         self.writes[key] = row
 
     def drop(self, key: str) -> None:

@@ -1,7 +1,7 @@
 """Two trees of one log, ours and one that is shown: do they agree, and which is the first entry where they do not?"""
 
-from functools import cache
-from typing import NoReturn, Protocol
+from functools import lru_cache
+from typing import Final, NoReturn, Protocol
 
 from services.ledger import checkpoints, notes, tiles
 from services.ledger.checkpoints import Checkpoint
@@ -10,6 +10,9 @@ from services.ledger.merkle import HASH_BYTES
 from services.ledger.notes import OpenedNote, VerifierKey
 from services.ledger.tiles import TILE_WIDTH, ForgedTile, TileReader
 from services.member.operator import Log
+
+ROWS_KEPT: Final = 1_024
+"""Rows of hashes in memory, 8 KiB each: those above are asked for again and again, and each leaf's once."""
 
 
 class Tree(Protocol):
@@ -38,7 +41,8 @@ def signed(note: bytes, log_key: VerifierKey) -> Checkpoint | None:
 
 def tiles_of(said: Checkpoint, log: Log) -> TileReader | None:
     """The tiles that `log` serves of the tree in a checkpoint, or None if they are of another."""
-    return tiles.authenticated(said.size, said.root, cache(lambda level, n: log.tile(level, n, size=said.size)))
+    read = lru_cache(ROWS_KEPT)(lambda level, n: log.tile(level, n, size=said.size))
+    return tiles.authenticated(said.size, said.root, read)
 
 
 def compare_past(ours: Tree, said: Checkpoint, log: Log) -> None:
