@@ -178,7 +178,7 @@ class Writer:
                     self._finish(opened)
                     if not self._is_taking:
                         break
-            except Exception as error:
+            except BaseException as error:  # SystemExit, too: it would end this thread, and nobody would be told
                 if not isinstance(error, AnotherWriter):
                     self._lose(asked, error)
                 if not self._is_taking:
@@ -388,7 +388,7 @@ class Writer:
         opened.window.forget()
         opened.tip = tip_of(opened.store, opened.store.last())
 
-    def _lose(self, asked: Sequence[Asked], error: Exception) -> None:
+    def _lose(self, asked: Sequence[Asked], error: BaseException) -> None:
         """Nothing is known of what was executed any more: tell who waits, and begin again from the database."""
         unanswered = [*self._close(), *asked]
         log.warning("ledger_unavailable", error=f"{type(error).__name__}: {error}", waiting=len(unanswered))

@@ -152,6 +152,22 @@ def test_stopping_waits_for_what_is_under_way(books: Books, gate: Gate):
     assert [outcome.index for outcome in outcomes if isinstance(outcome, Accepted)] == [1, 2]
 
 
+@pytest.mark.parametrize("where", [(Execution, "run"), (Store, "commit")], ids=["executed", "committed"])
+def test_what_would_end_the_thread_leaves_nobody_waiting(
+    books: Books, monkeypatch: pytest.MonkeyPatch, where: tuple[type, str]
+):
+    def ending(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*where, ending)
+        future = books.writer.ask([fund(1)])
+        assert isinstance(future.exception(WAIT_S), LedgerUnavailable)
+
+    (outcome,) = accept_at_last(books, fund(1))
+    assert outcome.index == 1
+
+
 def test_whose_commit_met_a_bug_are_all_answered_though_the_database_is_lost_before_they_are_tried_again(
     books: Books, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ):
