@@ -188,6 +188,7 @@ def running(
                     "http_host": HOST,
                     "http_port": ports[place].getsockname()[1],
                     "member_operator_url": url,
+                    "member_ahead_s": None,  # the rehearsal's clock is not this machine's
                     "member_id": organisation.member_id,
                     "member_log_key": log_key,
                     "member_cosign_name": f"{organisation.member_id}.example{_sees(organisation)}",
@@ -214,7 +215,8 @@ def _env(settings: Settings) -> str:
     """The settings with which `sparks`, run in the member's folder, is the member's."""
     names = ("http_host", "http_port", *(name for name in Settings.model_fields if name.startswith("member_")))
     values = {"data_dir": ".", **{name: getattr(settings, name) for name in names}}
-    return "".join(f"{PREFIX}{name.upper()}={value}\n" for name, value in values.items() if value)
+    told = {name: "" if value is None else value for name, value in values.items() if value != ""}
+    return "".join(f"{PREFIX}{name.upper()}={value}\n" for name, value in told.items())
 
 
 def _serve(settings: Settings, port: socket.socket) -> None:

@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     member_cosign_name   under which the member co-signs
     member_peers         base URLs of other members' nodes, with commas: to find a fork
     member_gossip        `members`: compare with these and with the members' own URLs on the ledger; `named`: with these
+    member_ahead_s       an entry of a time further ahead of this machine's clock waits until the clock is there; empty:
+                         any is taken, as a simulated ledger needs
     member_first_contracts  hex version of the set that the log began with, if it is not this program's
     """
 
@@ -105,6 +107,7 @@ class Settings(BaseSettings):
     member_cosign_name: str = ""
     member_peers: str = ""
     member_gossip: Literal["members", "named"] = "members"
+    member_ahead_s: Annotated[Annotated[int, Field(ge=0)] | None, _Optional] = 300
     member_first_contracts: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
     @property

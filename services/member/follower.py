@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from typing import Final
 
-from services.ledger import merkle, tiles
+from contracts.units import UnixSeconds
+from services.ledger import entries, merkle, tiles
 from services.ledger.checkpoints import Checkpoint
 from services.ledger.copies import Copy, Sent
 from services.ledger.differing import disagree
@@ -13,7 +15,8 @@ from services.ledger.notes import VerifierKey
 from services.ledger.tiles import TILE_WIDTH, ForgedTile, TileReader
 from services.ledger.tree_audit import first_entry
 from services.member import trees
-from services.member.operator import Log, Payloads
+from services.member.operator import Log, Payloads, Unreachable
+from services.moments import rfc3339
 
 PAGE_ENTRIES_MAX: Final = 10_000
 """What a page says beyond that is asked for again: all of a page is in memory at once."""
@@ -22,17 +25,31 @@ OnPage = Callable[[int, int], None]
 """(entries copied, entries in the checkpoint followed)"""
 
 
+class FromTheFuture(Unreachable):
+    """The log goes on with an entry of a time that this clock has not come to; what ends with time ends by it.
+
+    It waits and is not refused: the clock here may be the wrong one.
+    """
+
+    def __init__(self, index: int, at_s: UnixSeconds) -> None:
+        super().__init__(f"entry {index} is of {rfc3339(at_s)}, which is ahead of this machine's clock")
+
+
 class Follower:
     """Brings a copy up to what a checkpoint signs.
 
     Its methods raise Disagreed where the log is not the one that was followed so far, Unreachable where it does not
-    answer, DatabaseUnavailable.
+    answer, FromTheFuture, DatabaseUnavailable.
     """
 
-    def __init__(self, log: Log, payloads: Payloads, log_key: VerifierKey) -> None:
+    def __init__(
+        self, log: Log, payloads: Payloads, log_key: VerifierKey, latest_s: Callable[[], UnixSeconds | None]
+    ) -> None:
+        """`latest_s` is the ledger time up to which entries are taken now; None: any."""
         self._log = log
         self._payloads = payloads
         self._log_key: Final = log_key
+        self._latest_s = latest_s
 
     def follow(self, copy: Copy, note: bytes | None = None, *, on_page: OnPage = lambda done, total: None) -> int:
         """Copy and execute all that `note` (else the published checkpoint) covers; returns its size."""
@@ -51,8 +68,12 @@ class Follower:
                 if after < said.size:
                     coming = ahead.submit(self._page, leaves, after, said.size)
                 copy.take_collections(collections)
-                copy.copy(sent, (said.size, note))
+                due = self._due(sent)
+                copy.copy(due, (said.size, note))
                 on_page(copy.size, said.size)
+                if len(due) < len(sent):
+                    copy.finish()
+                    raise FromTheFuture(copy.size, entries.from_bytes(sent[len(due)].leaf).at_s)
             copy.finish()
         on_page(copy.size, said.size)
         return said.size
@@ -66,6 +87,14 @@ class Follower:
         indexes = range(first, after)
         sent = [Sent(leaves.entry(index), page.payloads.get(index), page.notices.get(index)) for index in indexes]
         return page.collections, sent
+
+    def _due(self, sent: list[Sent]) -> list[Sent]:
+        """The entries up to the first of a time that this machine's clock has not come to."""
+        latest_s = self._latest_s()
+        # Ledger time never goes back, so that the last one speaks for all; the copy refuses what does.
+        if latest_s is None or not _is_after(latest_s, sent[-1]):
+            return sent
+        return list(takewhile(lambda one: not _is_after(latest_s, one), sent))
 
     def look_again(self, copy: Copy, turn: int) -> None:
         """Does the log still serve what was copied from it? One bundle and its tile each turn, all of them in turn."""
@@ -98,6 +127,13 @@ class Follower:
         if not merkle.verify_consistency(copy.size, copy.root(copy.size), said.size, said.root, proof):
             trees.name_first_difference(copy, theirs, copy.size)
         return theirs
+
+
+def _is_after(latest_s: UnixSeconds, sent: Sent) -> bool:
+    try:
+        return entries.from_bytes(sent.leaf).at_s > latest_s
+    except ValueError:
+        return False  # the copy says what is wrong with it
 
 
 class _Leaves:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from contracts.units import UnixSeconds
 from services import database, problems
 from services.clock import Clock
 from services.database import DatabaseUnavailable
@@ -108,7 +109,7 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, log_key: VerifierKe
     is_given = settings.member_cosign_name.endswith(GIVEN)
     node = Node(
         engine,
-        Follower(operator, Payloads(operator, credentials, clock.now_s), log_key),
+        Follower(operator, Payloads(operator, credentials, clock.now_s), log_key, partial(latest_s, settings, clock)),
         queries,
         origin=origin,
         operator_url=operator.base_url,
@@ -150,6 +151,11 @@ def _parts(settings: Settings, clock: Clock, engine: Engine, log_key: VerifierKe
     app.include_router(log_router(queries, log_key))
     count_requests(app, registry=registry)
     return Parts(node, gossip, app)
+
+
+def latest_s(settings: Settings, clock: Clock) -> UnixSeconds | None:
+    """The ledger time up to which entries are taken now; None: any."""
+    return None if settings.member_ahead_s is None else clock.now_s() + settings.member_ahead_s
 
 
 def is_entitled(queries: Queries, member_id: str, clock: Clock) -> bool:

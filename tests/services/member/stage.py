@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 from contracts.approvals import COSIGN, GOVERN, approve_bytes, proven_key
 from contracts.governed import AdmitMember, SetQuorum
+from contracts.units import UnixSeconds
 from contracts.wire import signatures
 from services import database
 from services.clock import SimulatedClock
@@ -148,12 +149,14 @@ def member(
     tells: bool = False,
     is_given: bool = False,
     asks_members: bool = False,
+    latest_s: Callable[[], UnixSeconds | None] = lambda: None,
 ) -> Iterator[MemberNode]:
     """A node over the database at `url`, served, from its start to its end in good order.
 
     tells     it says so to the operator when it has erased
     is_given  its copy is of some collections
     asks_members  it compares with the members on the ledger, besides `peers`
+    latest_s      the ledger time up to which it takes entries; any by default
     """
     database.migrate(url)
     engine = database.engine(url)
@@ -165,7 +168,7 @@ def member(
     queries = Queries(engine)
     node = Node(
         engine,
-        Follower(log, payloads, LOG_KEY),
+        Follower(log, payloads, LOG_KEY, latest_s),
         queries,
         origin=ORIGIN,
         operator_url=operator_url,

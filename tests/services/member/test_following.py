@@ -65,6 +65,25 @@ def test_a_copy_that_stood_still_catches_up_and_what_it_signs_goes_on(books: Boo
             assert httpx.get(f"{own.url}/log/checkpoint").content == new
 
 
+def test_an_entry_from_the_future_is_not_signed_until_the_clock_has_come_to_it(books: Books, database_url: str):
+    size, now_s = books.queries.size(), books.clock.now_s()
+    books.clock.advance_to(now_s + 100)
+    books.accept(fund(7))
+    books.clock.advance_to(now_s + 200)
+    books.accept(fund(8), fund(9))
+    clock_s = now_s + 100
+    with operator(books) as url, member(database_url, url, latest_s=lambda: clock_s) as own:
+        own.round()
+        assert own.offer(books.queries.checkpoint()).status_code == 503
+        status = own.node.status()
+        assert (status.size, status.operator_size, status.disagreements) == (size + 1, size + 3, 0)
+
+        clock_s = books.clock.now_s()
+        own.round()
+        assert own.offer(books.queries.checkpoint()).status_code == 200
+        assert own.verify().ok
+
+
 def test_a_mint_of_one_micro_spark_too_much_is_refused_and_named_after_a_restart_too(books: Books, database_url: str):
     books.writer.stop()
     forged = mint_one_more(books.engine)
