@@ -11,10 +11,11 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from services.bench_commands import bench_app
 from services.contract_commands import contract_app
 from services.member_commands import member_app
 from services.reporting import Json, reported
@@ -32,9 +33,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-ledger_app = typer.Typer(help="The ledger: verify it, back it up, restore it.", no_args_is_help=True)
+ledger_app = typer.Typer(
+    help="The ledger: verify it, back it up, restore it, move its old payloads out.", no_args_is_help=True
+)
 receipt_app = typer.Typer(help="Receipts: check one without this platform.", no_args_is_help=True)
-bench_app = typer.Typer(help="Measure this machine, load included.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(contract_app, name="contract")
 app.add_typer(receipt_app, name="receipt")
@@ -357,78 +359,6 @@ def verify_receipt(
 
     if not show_receipt(file, keys, contracts, contract_version, as_json=as_json):
         raise typer.Exit(1)
-
-
-# Benchmarks
-
-
-@bench_app.command("ingest")
-@reported
-def bench_ingest(
-    units: Annotated[int, typer.Option(min=1, help="Registered units with real keys.")] = 4_001,
-    packs_each: Annotated[int, typer.Option(min=1, help="Packs that each unit sends.")] = 8,
-    intervals: Annotated[int, typer.Option(min=1, max=200, help="Five-minute intervals in a pack.")] = 1,
-    embedded: Annotated[bool, typer.Option("--embedded", help="One process, amqtt and SQLite.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Signed packs a second through broker, ingestion, ledger and database, beside the bare ceiling of this machine."""
-    if embedded:
-        from benchmarks.one_process import bench as bench_one_process
-
-        figures = bench_one_process(units=min(units, 50), packs_each=packs_each * 12, intervals=intervals)
-    else:
-        from benchmarks.ingest import bench
-
-        figures = bench(units=units, packs_each=packs_each, intervals=intervals)
-    _show_figures(figures, as_json)
-
-
-@bench_app.command("checkout")
-@reported
-def bench_checkout(
-    purchases: Annotated[int, typer.Option(min=1, help="One-message purchases to make.")] = 15_000,
-    connections: Annotated[int, typer.Option(min=1, max=512, help="Tills that ask at the same time.")] = 32,
-    as_json: Json = False,
-) -> None:
-    """Purchases a second over HTTP: token, idempotency key, contract, ledger entry, durable commit."""
-    from benchmarks.checkout import bench
-
-    _show_figures(bench(purchases=purchases, connections=connections), as_json)
-
-
-@bench_app.command("ledger")
-@reported
-def bench_ledger(
-    units: Annotated[int, typer.Option(min=1, help="Registered units with real keys.")] = 2_001,
-    packs_each: Annotated[int, typer.Option(min=1, help="Packs of each unit.")] = 16,
-    history: Annotated[
-        list[int], typer.Option(min=1, help="Measure with so many entries written before; again and again, growing.")
-    ] = [],  # noqa: B006 (typer copies it)
-    memory: Annotated[
-        int | None, typer.Option(min=1, help="Show the memory of the writer while so many are appended.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """The writer alone: entries appended a second, executed again a second, and how long a proof and a balance take."""
-    from benchmarks.ledger import bench, bench_history, bench_memory
-    from services.stage import bars
-
-    with bars() as show:
-        figures: dict[str, Any]
-        if memory is not None:
-            figures = bench_memory(memory, units=units, on_progress=show)
-        elif history:
-            figures = bench_history(sorted(history), units=units, packs_each=packs_each, on_progress=show)
-        else:
-            figures = bench(units=units, packs_each=packs_each, on_progress=show)
-    _show_figures(figures, as_json)
-
-
-def _show_figures(figures: dict[str, Any], as_json: bool) -> None:
-    for name, figure in figures.items():
-        typer.echo(f"{name:>16}  {figure}", err=as_json)
-    if as_json:
-        typer.echo(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from services.simulation import DIGEST, digest_of
 PROGRAMME: Final = "ontario"
 BYTES_SHOWN_MAX: Final = 1_024
 APPROVAL: Final = "sparks-approval"
+# Fields shown in hex, as `sparks contract simulate` and `status` print them; keys are base64url everywhere.
+HASHES: Final = frozenset({"version", "simulation"})
 """What the bytes begin with that a member signs (`contracts.approvals`)."""
 
 
@@ -166,7 +168,7 @@ def said(to_sign: bytes) -> list[tuple[str, str]]:
     return [
         ("log", str(value[1])),
         ("command", value[2]),
-        *zip(names, map(_text, value[3:]), strict=True),
+        *((name, _text(part, in_hex=name in HASHES)) for name, part in zip(names, value[3:], strict=True)),
     ]
 
 
@@ -218,10 +220,13 @@ def public_key_of(text: str) -> str:
     return text
 
 
-def _text(value: object) -> str:
+def _text(value: object, *, in_hex: bool = False) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, bytes):
-        is_short = len(value) <= BYTES_SHOWN_MAX
-        return text_of(value) if is_short else f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}"
+        if len(value) > BYTES_SHOWN_MAX:
+            return f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}"
+        return value.hex() if in_hex else text_of(value)
     return " ".join(_text(item) for item in value) if isinstance(value, list) else str(value)
 
 

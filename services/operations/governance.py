@@ -59,9 +59,10 @@ APPROVED: Final = (
 
 
 def governance_router(office: Office) -> APIRouter:
-    """Return the router of `/v1/members` and `/v1/proposals`."""
+    """Return the router of `/v1/members`, `/v1/collections`, `/v1/contracts` and `/v1/proposals`."""
     router = APIRouter(prefix="/v1", tags=["governance"])
     _add_reading(router, office)
+    _add_contracts(router, office)
     _add_deciding(router, office)
     return router
 
@@ -92,6 +93,22 @@ def _add_reading(router: APIRouter, office: Office) -> None:
         rows = (row for _, row in office.ledger.find("member", limit=MEMBERS_MAX) if isinstance(row, Member))
         return shapes.Collections(items=_collections(office, [row for row in rows if not row.removed_s]))
 
+    @router.get("/proposals", responses=calls.open_to_all("invalid_cursor"))
+    def list_proposals(cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=50)] = 20) -> shapes.Proposals:
+        """What was proposed, the newest first."""
+        found = proposals.page(office, after=_place(cursor), limit=limit + 1)
+        page = found[:limit]
+        next_cursor = cursor_of(f"{page[-1].proposed_s}/{page[-1].id}") if len(found) > limit else None
+        items = [shapes.Proposal(**_shown(office, proposal)) for proposal in page]
+        return shapes.Proposals(items=items, next_cursor=next_cursor)
+
+    @router.get("/proposals/{proposal_id}", responses=calls.open_to_all("unknown_proposal"))
+    def show_proposal(proposal_id: shapes.ProposalId) -> shapes.ProposalToSign:
+        """A proposal with the bytes that a member signs to approve it, and who did so far."""
+        return _to_sign(office, proposals.found(office, proposal_id))
+
+
+def _add_contracts(router: APIRouter, office: Office) -> None:
     @router.get("/contracts", responses=calls.open_to_all())
     def show_contracts() -> shapes.Contracts:
         """Which contract set executes what comes next, since which entry, and which one this program has itself."""
@@ -115,20 +132,6 @@ def _add_reading(router: APIRouter, office: Office) -> None:
         if not isinstance(carried, ContractFiles):
             raise Problem("unknown_contracts", "The ledger carries no such contract set.")
         return Response(carried.files, media_type=shapes.CBOR)
-
-    @router.get("/proposals", responses=calls.open_to_all("invalid_cursor"))
-    def list_proposals(cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=50)] = 20) -> shapes.Proposals:
-        """What was proposed, the newest first."""
-        found = proposals.page(office, after=_place(cursor), limit=limit + 1)
-        page = found[:limit]
-        next_cursor = cursor_of(f"{page[-1].proposed_s}/{page[-1].id}") if len(found) > limit else None
-        items = [shapes.Proposal(**_shown(office, proposal)) for proposal in page]
-        return shapes.Proposals(items=items, next_cursor=next_cursor)
-
-    @router.get("/proposals/{proposal_id}", responses=calls.open_to_all("unknown_proposal"))
-    def show_proposal(proposal_id: shapes.ProposalId) -> shapes.ProposalToSign:
-        """A proposal with the bytes that a member signs to approve it, and who did so far."""
-        return _to_sign(office, proposals.found(office, proposal_id))
 
 
 def _add_deciding(router: APIRouter, office: Office) -> None:

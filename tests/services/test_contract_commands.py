@@ -9,7 +9,6 @@ from typer.testing import CliRunner, Result
 
 from contracts import bundle, execute
 from services.cli import app
-from services.encoding import text_of
 from services.simulation import DIGEST, digest_of
 from tests.services import test_member_commands
 from tests.services.contract_sets.second import other_parameters, other_rate
@@ -53,7 +52,8 @@ def test_parameters_are_proposed_with_their_simulation_and_become_active_once_ap
 
     assert approved.exit_code == 0, approved.output
     assert "activate_contracts" in approved.stderr
-    assert text_of(bytes.fromhex(json.loads(Path("result.json").read_text())[DIGEST])) in approved.stderr
+    assert f"version  {VERSION}" in approved.stderr
+    assert json.loads(Path("result.json").read_text())[DIGEST] in approved.stderr
     assert "SHA-256" in approved.stderr
     after = status(url)
     assert (after["version"], after["program"]) == (VERSION, execute.version().hex())
