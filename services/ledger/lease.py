@@ -39,7 +39,7 @@ class Lease:
 
     epoch      1, 2, 3, ...: one more than that of the holder before
     before     that holder, or None of a new ledger
-    silent_ms  how long ago that holder last renewed it
+    silent_ms  how long ago that holder last renewed it; on SQLite, which touches a file instead, how long ago it began
     """
 
     epoch: int

@@ -230,7 +230,7 @@ class CheckpointRow(SQLModel, table=True):
 class LeaseRow(SQLModel, table=True):
     """The one row that says who writes (`lease`): a commit of another epoch changes nothing.
 
-    renewed_ms  by the database's clock, with every commit on PostgreSQL
+    renewed_ms  by the database's clock: with every commit on PostgreSQL, on SQLite when the epoch began
     """
 
     __tablename__ = "lease"
