@@ -7,9 +7,9 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from services.contract_sets import ContractSet
-from services.ledger import entries, past, payloads, tiles
+from services.ledger import entries, past, paths, payloads
 from services.ledger.client import Evidence, Input, Proven
-from services.ledger.tables import ENTRIES, TILES
+from services.ledger.tables import ENTRIES
 
 
 def of_entry(
@@ -40,15 +40,8 @@ def of_entry(
 def _proven(session: Session, indexes: Collection[int], size: int) -> dict[int, Proven]:
     told = payloads.read(session, indexes)
     query = select(ENTRIES.c.index, ENTRIES.c.entry).where(ENTRIES.c.index.in_(indexes))
-    return {
-        index: Proven(index, entry, told[index].effects, told[index].effects_salt, tuple(_path(session, index, size)))
-        for index, entry in session.execute(query)
-    }
-
-
-def _path(session: Session, index: int, size: int) -> list[bytes]:
-    def tile(level: int, n: int) -> bytes:
-        found = session.execute(select(TILES.c.hashes).where(TILES.c.level == level, TILES.c.n == n)).scalar()
-        return found or b""
-
-    return tiles.inclusion_proof(index, size, tile)
+    proven = {}
+    for index, entry in session.execute(query).all():
+        path = tuple(paths.inclusion_proof(session, index, size))
+        proven[index] = Proven(index, entry, told[index].effects, told[index].effects_salt, path)
+    return proven

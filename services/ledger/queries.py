@@ -19,12 +19,23 @@ from contracts.wire.packs import INTERVALS_MAX
 from services import database
 from services.contract_sets import CarriedSets, parameters_of
 from services.database import DatabaseUnavailable
-from services.ledger import answers, checkpoints, entries, erasable, evidence, payloads, proofs, tiles, trial_balance
+from services.ledger import (
+    answers,
+    checkpoints,
+    entries,
+    erasable,
+    evidence,
+    paths,
+    payloads,
+    proofs,
+    tiles,
+    trial_balance,
+)
 from services.ledger.client import Erasable, Evidence, Head, LedgerUnavailable, PackEvidence, Recorded
 from services.ledger.merkle import HASH_BYTES
 from services.ledger.store import PACK_PREFIX, pack_place
 from services.ledger.stored import moment
-from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, GIVEN, PACKS, POSTINGS, STATE, TILES
+from services.ledger.tables import CHECKPOINTS, COSIGNATURES, ENTRIES, GIVEN, PACKS, POSTINGS, STATE
 
 KEYS_MAX: Final = 500
 """Keys in one statement."""
@@ -227,14 +238,14 @@ class Queries:
         """The root of the tree as it was at `size`, or None if it has not been that large."""
         with self._reading() as session:
             try:
-                return tiles.root(size, lambda level, n: _tile(session, level, n))
+                return tiles.root(size, lambda level, n: paths.row(session, level, n))
             except tiles.ShortRow:
                 return None
 
     def consistency_proof(self, old_size: int, size: int) -> list[bytes]:
         """The proof that the tree of `size` continues that of `old_size`; see `tiles.consistency_proof`."""
         with self._reading() as session:
-            return tiles.consistency_proof(old_size, size, lambda level, n: _tile(session, level, n))
+            return tiles.consistency_proof(old_size, size, lambda level, n: paths.row(session, level, n))
 
     def head(self) -> Head:
         """See `client.Ledger.head`."""
@@ -249,13 +260,13 @@ class Queries:
     def tile(self, level: int, n: int, width: int) -> bytes | None:
         """The first `width` hashes of a tile, or None if it has fewer."""
         with self._reading() as session:
-            hashes = _tile(session, level, n)[: width * HASH_BYTES]
+            hashes = paths.row(session, level, n)[: width * HASH_BYTES]
         return hashes if len(hashes) == width * HASH_BYTES else None
 
     def row(self, level: int, n: int) -> bytes:
         """All hashes that there are of a tile."""
         with self._reading() as session:
-            return _tile(session, level, n)
+            return paths.row(session, level, n)
 
     def entries(self, first: int, count: int) -> list[bytes]:
         """The public bytes of up to `count` entries from `first` on."""
@@ -276,7 +287,7 @@ class Queries:
             size, note = _checkpoint_over(session, index)
             if not 0 <= index < size:
                 return None
-            hashes = tiles.inclusion_proof(index, size, lambda level, n: _tile(session, level, n))
+            hashes = paths.inclusion_proof(session, index, size)
         return proofs.write(index, hashes, note)
 
 
@@ -379,8 +390,3 @@ def _final(session: Session) -> FinalCheckpoint | None:
             lines = "".join(row["line"] for row in sorted(rows, key=lambda row: str(row["member_id"])))
             return FinalCheckpoint(size, note + lines.encode(), max(row["time_s"] for row in rows))
     return None
-
-
-def _tile(session: Session, level: int, n: int) -> bytes:
-    found = session.execute(select(TILES.c.hashes).where(TILES.c.level == level, TILES.c.n == n)).scalar()
-    return found or b""

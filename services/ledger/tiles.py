@@ -129,6 +129,18 @@ def inclusion_proof(index: int, size: int, read: TileReader) -> list[bytes]:
     return path[::-1]
 
 
+def between(index: int, size: int) -> list[tuple[int, int]]:
+    """The places (level, n) of the rows between entry `index` and the root of the tree of `size`, lowest first.
+
+    An inclusion proof reads these and no others: at each level the row above the entry, and the last one.
+    """
+    places = []
+    for tile in required(size).levels:
+        last = tile.full_tiles if tile.partial_width else tile.full_tiles - 1
+        places += [(tile.level, n) for n in sorted({index >> TILE_HEIGHT * (tile.level + 1), last})]
+    return places
+
+
 def consistency_proof(old_size: int, size: int, read: TileReader) -> list[bytes]:
     """Return the proof that the tree of `size` appends to that of `old_size`; empty if it is equal or 0.
 

@@ -137,6 +137,14 @@ def test_every_tree_proves_that_it_continues_each_earlier_one(size: int, data: s
     assert merkle.verify_consistency(old, tiles.root(old, read), size, tiles.root(size, read), proof)
 
 
+@given(size=st.integers(1, 1_500) | st.integers(65_000, 70_000), data=st.data())
+def test_a_proof_reads_no_row_but_those_between_its_entry_and_the_root(size: int, data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, size - 1))
+    rows = {place: ROWS.get(place, b"") for place in tiles.between(index, size)}
+
+    assert tiles.inclusion_proof(index, size, reader_of(rows)) == tiles.inclusion_proof(index, size, reader_of(ROWS))
+
+
 def test_inclusion_proofs_are_those_of_the_vectors() -> None:
     read = reader_of(rows_of([merkle.leaf_hash(entry) for entry in ENTRIES]))
 
