@@ -191,19 +191,20 @@ class SimulationChoices:
 
 def show_simulation(settings: Settings, choices: SimulationChoices, *, as_json: bool) -> None:
     """Try other contracts on the ledger of these settings, and print what would change for whom."""
-    from services.simulation import Span
-    from services.simulation.plots import draw
+    from services.simulation import Span, plots
 
+    if choices.plots:
+        plots.require()
     parameters = choices.params.read_bytes() if choices.params else None
     span = Span(choices.first, choices.last)
     with bars() as show:
         simulated = simulate(settings, span, lambda done, total: show("executing", done, total), parameters=parameters)
     document = simulated.document()
     _print_simulation(document, as_json)
-    for path in draw(simulated, choices.plots) if choices.plots else ():
-        say(f"{path}")
     if choices.result:
         choices.result.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    for path in plots.draw(simulated, choices.plots) if choices.plots else ():
+        say(f"{path}")
     if as_json:
         sys.stdout.write(json.dumps(document) + "\n")
         sys.stdout.flush()

@@ -5,6 +5,7 @@ Needs Matplotlib, which no other part of the platform does: the extra `plots`.
 
 from collections.abc import Sequence
 from datetime import date
+from importlib.util import find_spec
 from math import ceil, floor
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,14 @@ class NoPlots(Exception):
     """There is nothing to draw with."""
 
 
+def require() -> None:
+    """Raises NoPlots without Matplotlib: for who asks before a long simulation."""
+    if find_spec("matplotlib") is None:
+        raise NoPlots(
+            "--plots needs Matplotlib: .venv/bin/pip install '.[plots]' in the checkout, or leave --plots out"
+        )
+
+
 def draw(simulation: Simulation, folder: Path) -> list[Path]:
     """Write every plot into `folder`; return the files. Raises NoPlots without Matplotlib."""
     drawn = figures(simulation)
@@ -42,10 +51,9 @@ def draw(simulation: Simulation, folder: Path) -> list[Path]:
 
 def figures(simulation: Simulation) -> dict[str, Any]:
     """Every plot by its name, as a Matplotlib figure. Raises NoPlots without Matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise NoPlots("--plots needs Matplotlib: pip install 'sparks[plots]'") from None
+    require()
+    from matplotlib.figure import Figure
+
     drawn: dict[str, Any] = {}
     with _style():
         for name, draw_on in (("cost", _cost), ("homes", _homes), ("groups", _groups)):

@@ -1,5 +1,6 @@
 """What is drawn of a simulation is what its result says, in files that open."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -9,10 +10,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from matplotlib import image
+from typer.testing import CliRunner
 
 from contracts import bundle
 from contracts.rewards import RULES
 from services import simulation
+from services.cli import app
 from services.simulation import Simulation, Span, plots
 from tests.services.contract_sets.second import OWN, PROGRAMME
 from tests.services.ledger.builders import Home, accept, fund, request, running
@@ -113,3 +116,14 @@ def test_each_group_s_gains_and_losses_are_those_of_the_result(tried: Simulation
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == [f"{name}\n({group['homes']} homes)" for name, group in groups.items()]
     assert len(groups) == 2
+
+
+def test_without_anything_to_draw_with_nothing_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setenv("SPARKS_DATA_DIR", str(tmp_path / "no ledger"))
+    days = ["--from", "2026-06-30", "--to", "2026-06-30"]
+
+    done = CliRunner().invoke(app, ["contract", "simulate", "--code", *days, "--plots", str(tmp_path)])
+
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "needs Matplotlib" in done.stderr
