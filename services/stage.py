@@ -258,7 +258,10 @@ def show_archive(settings: Settings, older_than_days: int | None, *, as_json: bo
     """Move old payloads to segment files; print what was moved and what it takes now."""
     with bars() as show:
         moved = archive(settings, older_than_days, show)
-    say(f"{moved.entries} payloads moved to {moved.segments} segments: {moved.bytes_in} -> {moved.bytes_out} bytes")
+    if moved.segments:
+        say(f"{moved.entries} payloads moved to {moved.segments} segments: {moved.bytes_in} -> {moved.bytes_out} bytes")
+    else:
+        say("nothing to move: no further range of entries, as large as a segment, is all that old")
     if as_json:
         sys.stdout.write(json.dumps(asdict(moved)) + "\n")
 
