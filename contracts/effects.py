@@ -20,6 +20,7 @@ R = TypeVar("R", bound=Row)
 class Reason(StrEnum):
     """Why a command was rejected: nothing of the state changed, and no entry was written."""
 
+    INVALID_ID = "invalid_id"
     UNKNOWN_CUSTOMER = "unknown_customer"
     CUSTOMER_EXISTS = "customer_exists"
     CUSTOMER_CLOSED = "customer_closed"
@@ -108,6 +109,10 @@ class Reason(StrEnum):
     that this program does not know."""
 
 
+class UnfitKey(Exception):
+    """A command names something under an id that no row could be kept under everywhere."""
+
+
 KEY_LENGTH_MAX: Final = 512
 """Of a row's key, in characters: what the index of any database takes."""
 
@@ -170,9 +175,9 @@ class Draft:
         return row
 
     def put(self, key: str, row: Row) -> None:
-        """Write a row. Raises ValueError for a key that not every database takes."""
+        """Write a row. Raises UnfitKey for a key that not every copy's database takes."""
         if len(key) > KEY_LENGTH_MAX or "\0" in key:
-            raise ValueError(f"a key has at most {KEY_LENGTH_MAX} characters and no NUL, got {key[:80]!r}")
+            raise UnfitKey(f"a key has at most {KEY_LENGTH_MAX} characters and no NUL, got {key[:80]!r}")
         self.writes[key] = row
 
     def drop(self, key: str) -> None:

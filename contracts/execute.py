@@ -59,7 +59,7 @@ from contracts.commands import (
     ReplaceKey,
     SuspendUnit,
 )
-from contracts.effects import Asset, Draft, Effects, Rejected
+from contracts.effects import Asset, Draft, Effects, Reason, Rejected, UnfitKey
 from contracts.governed import (
     ActivateContracts,
     AddMemberKey,
@@ -117,7 +117,10 @@ CONTRACTS: Final[dict[type[Command], Callable[[Draft, Any], Effects | Rejected]]
 
 def execute(view: View, command: Command) -> Effects | Rejected:
     """What `command` does to the state in `view`, or why it does nothing."""
-    return CONTRACTS[type(command)](Draft(view), command)
+    try:
+        return CONTRACTS[type(command)](Draft(view), command)
+    except UnfitKey:
+        return Rejected(Reason.INVALID_ID)
 
 
 def first_reads(command: Command) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "email_taken": 409,
     "customer_closed": 409,
     # what the contracts reject (contracts.effects.Reason)
+    "invalid_id": 422,
     "unknown_customer": 404,
     "customer_exists": 409,
     "unknown_recipient": 422,

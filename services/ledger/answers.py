@@ -26,6 +26,7 @@ UNPROCESSABLE: Final = frozenset(
         Reason.INVALID_COSIGN_NAME,
         Reason.INVALID_ERASURE,
         Reason.INVALID_EVENT,
+        Reason.INVALID_ID,
         Reason.INVALID_HOUR,
         Reason.INVALID_MEMBER,
         Reason.INVALID_MEMBER_KEY,
