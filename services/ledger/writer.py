@@ -43,6 +43,8 @@ from services.ledger.store import Batch, Store
 
 BATCH_MAX: Final = 500
 QUEUE_MAX: Final = 20_000
+OVERLAP_MIN: Final = 64
+"""So many requests are executed while a batch is under way; fewer wait for its end, and share the next commit."""
 IDLE_S: Final = 1.0
 """How often the clock is looked at while nobody asks."""
 RECONNECT_S: Final = 0.25
@@ -192,11 +194,12 @@ class Writer:
         """
 
         def has_news() -> bool:
-            return bool(self._waiting) or committer.has_ended() or not self._is_taking
+            least = 1 if committer.under_way is None else OVERLAP_MIN
+            return len(self._waiting) >= least or committer.has_ended() or not self._is_taking
 
         with self._changed:
-            if waits_s:
-                self._changed.wait_for(has_news, waits_s)
+            if waits_s and not self._changed.wait_for(has_news, waits_s):
+                return []
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), self.batch_max))]
 
     def _settle(self, opened: Opened, asked: Sequence[Asked]) -> None:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
+from sqlalchemy import text
 
 from contracts.commands import RecordPack, Request
 from contracts.effects import Reason
 from services.database import DatabaseUnavailable
+from services.ledger import writer
 from services.ledger.batches import Execution
 from services.ledger.client import Accepted, Declined, Failed, LedgerUnavailable, Outcome
 from services.ledger.store import Batch, Store
@@ -35,6 +37,7 @@ class Gate:
                 gate._executed.release()
 
         monkeypatch.setattr(Execution, "run", run)
+        monkeypatch.setattr(writer, "OVERLAP_MIN", 1)
 
     def close(self, then: Callable[[Store, Batch], None] | None = None) -> None:
         """The next commit waits for `open`, and then does `then` in its place."""
@@ -50,10 +53,13 @@ class Gate:
     def open(self) -> None:
         self._open.set()
 
+    def is_reached(self) -> bool:
+        return self._reached.wait(WAIT_S)
+
     def ask_behind(self, books: Books, first: list[Request], second: list[Request]) -> list["Future[list[Outcome]]"]:
         """Have `first` under way, and `second` executed on top of it; nobody is answered yet."""
         futures = [books.writer.ask(first)]
-        assert self._reached.wait(WAIT_S)
+        assert self.is_reached()
         while self._executed.acquire(blocking=False):
             pass
         futures.append(books.writer.ask(second))
@@ -197,3 +203,18 @@ def test_whose_commit_met_a_bug_are_all_answered_though_the_database_is_lost_bef
     assert all(isinstance(future.exception(WAIT_S), LedgerUnavailable) for future in (one, two))
     outcomes = accept_at_last(books, fund(1), fund(2))
     assert [(outcome.index, outcome.repeated) for outcome in outcomes] == [(3, False), (4, False)]
+
+
+def test_a_few_wait_for_the_end_of_what_is_under_way_and_share_the_next_commit(
+    books: Books, gate: Gate, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(writer, "OVERLAP_MIN", 3)
+    gate.close()
+    futures = [books.writer.ask([fund(1)])]
+    assert gate.is_reached()
+    futures += [books.writer.ask([fund(2)]), books.writer.ask([fund(3)])]
+    gate.open()
+
+    assert all(isinstance(outcome, Accepted) for future in futures for outcome in future.result(WAIT_S))
+    with books.engine.connect() as connection:
+        assert list(connection.execute(text("SELECT size FROM checkpoints ORDER BY size")).scalars()) == [1, 2, 4]
