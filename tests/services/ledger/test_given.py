@@ -50,7 +50,10 @@ def lived(entries: list[tuple[bool, bool, int | None]]) -> tuple[Copy, list[tupl
 
 @for_all(ENTRIES)
 def test_what_truly_was_there_always_passes(entries: list[tuple[bool, bool, int | None]]):
-    lived(entries)
+    _, passed = lived(entries)
+
+    inside = [index for index, (is_outside, does_read, _) in enumerate(entries) if does_read and not is_outside]
+    assert [index for index, _ in passed] == inside
 
 
 @for_all(ENTRIES, st.data())
